@@ -1,0 +1,60 @@
+"""The frames around a body on the frontend.
+
+Everything up to and including the first empty frame is the envelope: the ROUTER's
+routing id, whatever correlation frames the client's socket adds (REQ_CORRELATE, a
+DEALER's own), and the delimiter. It goes back unchanged in front of the reply.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from vpoller_like.errors import ProtocolError
+from vpoller_like.protocol.limits import MAX_ENVELOPE_FRAMES
+
+Envelope = tuple[bytes, ...]
+
+
+class Addressed(NamedTuple):
+    """A body, and the envelope to put in front of its reply."""
+
+    envelope: Envelope
+    body: bytes
+
+
+class EnvelopeError(ProtocolError):
+    """The frames around the body are wrong; ``envelope`` is where to send the error."""
+
+    def __init__(self, message: str, envelope: Envelope) -> None:
+        super().__init__(message)
+        self.envelope = envelope
+
+
+def split(frames: list[bytes], truncated: bool = False) -> Addressed:
+    """Part the envelope from the body.
+
+    ``frames`` starts with the peer's routing id. ``truncated`` says that the message had
+    more frames than were kept. Raises ``EnvelopeError`` where there is no delimiter
+    within ``MAX_ENVELOPE_FRAMES``, no body, or more than one frame of body.
+    """
+    # The usual case first: a REQ socket's three frames.
+    if len(frames) == 3 and not frames[1] and not truncated:
+        return Addressed((frames[0], b""), frames[2])
+    try:
+        end = frames.index(b"", 1, 1 + MAX_ENVELOPE_FRAMES) + 1
+    except ValueError:
+        # Without a delimiter the peer's own id is all that is known of the way back.
+        raise EnvelopeError(
+            f"no empty delimiter frame among the first {MAX_ENVELOPE_FRAMES} frames; "
+            "send an empty frame, then the body (a REQ socket does so by itself)",
+            tuple(frames[:1]),
+        ) from None
+    envelope = tuple(frames[:end])
+    bodies = len(frames) - end
+    if truncated or bodies > 1:
+        raise EnvelopeError(
+            "more than one frame after the delimiter; send the body as one frame", envelope
+        )
+    if bodies == 0:
+        raise EnvelopeError("no body after the delimiter; send a JSON object", envelope)
+    return Addressed(envelope, frames[end])

@@ -1,0 +1,108 @@
+"""The reply's envelope: ``{"success": 0, "msg": ..., "result": ...}`` or an error.
+
+0 means success, as it does in vPoller.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from vpoller_like.errors import ProtocolError, VPollerError
+from vpoller_like.protocol.encoding import Encoding, decode_object, encode, pack
+
+SUCCESS = 0
+FAILURE = 1
+
+
+class ReplyMeta(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What became of a request, for the client that sent ``meta``."""
+
+    id: str | None = None
+    #: The label of the worker that ran it.
+    worker: str | None = None
+    #: How often it was given to a worker.
+    attempts: int = 0
+    #: Milliseconds between the broker's receiving it and its last dispatch.
+    queued_ms: float | None = None
+    #: Milliseconds that the method took.
+    ran_ms: float | None = None
+
+
+def success(
+    result: Any,
+    msg: str,
+    encoding: Encoding = Encoding.JSON,
+    enc_hook: Callable[[Any], Any] | None = None,
+) -> bytes:
+    """Write a success. Raises as :func:`~.encoding.encode` does."""
+    return encode({"success": SUCCESS, "msg": msg, "result": result}, encoding, enc_hook)
+
+
+def failure_fields(error: VPollerError) -> dict[str, Any]:
+    """Return the envelope that tells of ``error``."""
+    return {
+        "success": FAILURE,
+        "msg": error.message,
+        "error": {"code": error.code, "retryable": error.retryable, **error.details},
+    }
+
+
+def failure(error: VPollerError, encoding: Encoding = Encoding.JSON) -> bytes:
+    """Write the reply that tells of ``error``."""
+    return encode(failure_fields(error), encoding, repr)
+
+
+def with_meta(body: bytes, meta: ReplyMeta, encoding: Encoding) -> bytes:
+    """Return the reply ``body``, a JSON object or MessagePack map, with ``meta`` added.
+
+    It is added in place: the broker does not decode results.
+    """
+    if encoding is Encoding.JSON:
+        text = body.rstrip()[:-1]
+        comma = b"" if text.endswith(b"{") else b","
+        return b"".join((text, comma, b'"meta":', msgspec.json.encode(meta), b"}"))
+    size, header = _map_header(body)
+    addition = pack("meta") + pack(msgspec.to_builtins(meta))
+    return _write_map_header(size + 1) + body[header:] + addition
+
+
+def is_envelope(body: bytes, encoding: Encoding) -> bool:
+    """Say whether ``body`` has the outside of a reply, so that ``meta`` can be added."""
+    if encoding is Encoding.JSON:
+        text = body.strip()
+        return text[:1] == b"{" and text[-1:] == b"}"
+    try:
+        _map_header(body)
+    except ProtocolError:
+        return False
+    return True
+
+
+def parse_reply(body: bytes) -> dict[str, Any]:
+    """Read a reply, in either encoding; raise ``ProtocolError`` where it is none."""
+    fields = decode_object(body)
+    if fields.get("success") not in (SUCCESS, FAILURE):
+        raise ProtocolError("a reply without success: 0 or 1", body)
+    return fields
+
+
+def _map_header(body: bytes) -> tuple[int, int]:
+    """Return a MessagePack map's number of pairs and its header's length."""
+    first = body[0] if body else 0
+    if first & 0xF0 == 0x80:
+        return first & 0x0F, 1
+    width = {0xDE: 2, 0xDF: 4}.get(first)
+    if width is None or len(body) < 1 + width:
+        raise ProtocolError("not a MessagePack map", body)
+    return int.from_bytes(body[1 : 1 + width], "big"), 1 + width
+
+
+def _write_map_header(size: int) -> bytes:
+    if size < 16:
+        return bytes([0x80 | size])
+    if size < 1 << 16:
+        return b"\xde" + size.to_bytes(2, "big")
+    return b"\xdf" + size.to_bytes(4, "big")

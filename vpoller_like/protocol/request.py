@@ -1,0 +1,107 @@
+"""A client's request: what the broker reads of it, and its fingerprint."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Annotated, Any
+
+import msgspec
+
+from vpoller_like.errors import ProtocolError
+from vpoller_like.protocol.encoding import (
+    DECODE_FAULTS,
+    Encoding,
+    canonical,
+    decode_object,
+    encoding_of,
+    json_fault,
+    unpack,
+)
+from vpoller_like.protocol.limits import MAX_HOSTNAME, MAX_ID, MAX_METHOD
+
+DEFAULT_PRIORITY = 4
+
+Milliseconds = Annotated[float, msgspec.Meta(ge=0, le=1e12)]
+
+#: Keys of a request that are not the method's parameters.
+RESERVED = ("method", "hostname", "meta")
+
+
+class Meta(msgspec.Struct, frozen=True):
+    """What a request says of itself beside its parameters; every field is optional."""
+
+    #: Names this request; sent again, it joins or gets the remembered reply.
+    id: Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_ID)] | None = None
+    #: Since this id was first sent; 0: this is the first time; None: unknown.
+    age_ms: Milliseconds | None = None
+    #: An earlier try of this id went to another broker.
+    moved: bool = False
+    #: How long the client still waits, over all its remaining tries.
+    deadline_ms: Milliseconds | None = None
+    #: 0 (last) to 9 (first) among what waits for the same method and host.
+    priority: Annotated[int, msgspec.Meta(ge=0, le=9)] = DEFAULT_PRIORITY
+    #: W3C trace context, handed on to the agent.
+    traceparent: Annotated[str, msgspec.Meta(max_length=256)] | None = None
+
+
+class Head(msgspec.Struct, frozen=True):
+    """The keys of a request that route it."""
+
+    method: Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_METHOD)]
+    hostname: Annotated[str, msgspec.Meta(max_length=MAX_HOSTNAME)] | None = None
+    meta: Meta | None = None
+
+
+_json_head = msgspec.json.Decoder(Head).decode
+
+
+def parse_head(body: bytes) -> Head:
+    """Read ``method``, ``hostname`` and ``meta`` of a request and skip the rest.
+
+    Raises ``ProtocolError`` with a sentence that names the field.
+    """
+    try:
+        if encoding_of(body) is Encoding.JSON:
+            return _json_head(body)
+        return msgspec.convert(unpack(body), Head)
+    except msgspec.ValidationError as error:
+        raise ProtocolError(field_fault(error), body) from error
+    except ProtocolError:
+        raise
+    except DECODE_FAULTS as error:
+        raise ProtocolError(json_fault(error) if body else "empty body", body) from error
+
+
+def field_fault(error: msgspec.ValidationError) -> str:
+    """Turn msgspec's complaint into one that starts with the field's name.
+
+    ``Expected `str`, got `int` - at `$.method``` becomes ``method: expected str, got int``.
+    """
+    text, _, path = str(error).partition(" - at `$")
+    text = text.replace("`", "").replace("Object missing required field", "missing field")
+    path = path.strip("`").lstrip(".")
+    if path:
+        return f"{path}: {text[:1].lower()}{text[1:]}"
+    if text.startswith("Expected object, got"):
+        return f"expected a JSON object{text.removeprefix('Expected object')}"
+    return text[:1].lower() + text[1:]
+
+
+def fingerprint(body: bytes) -> bytes:
+    """Return 16 bytes that are equal for bodies that are equal without ``meta``.
+
+    The encoding counts: a remembered reply is kept as it was written. Raises
+    ``ProtocolError`` where the body does not parse as a whole.
+    """
+    fields = decode_object(body)
+    fields.pop("meta", None)
+    try:
+        text = canonical(fields)
+    except DECODE_FAULTS as error:
+        raise ProtocolError(f"cannot be written as JSON: {error}", body) from error
+    return hashlib.blake2b(text, digest_size=16, person=encoding_of(body).name.encode()).digest()
+
+
+def parameters(fields: dict[str, Any]) -> dict[str, Any]:
+    """Return the method's own parameters among a request's ``fields``."""
+    return {key: value for key, value in fields.items() if key not in RESERVED}
