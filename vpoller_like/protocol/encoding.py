@@ -66,9 +66,7 @@ def decode_object(body: bytes) -> dict[str, Any]:
     return value
 
 
-def encode(
-    value: Any, encoding: Encoding, enc_hook: Callable[[Any], Any] | None = None
-) -> bytes:
+def encode(value: Any, encoding: Encoding, enc_hook: Callable[[Any], Any] | None = None) -> bytes:
     """Write ``value``; ``enc_hook`` turns what JSON does not know into what it does.
 
     Raises ``TypeError``, ``ValueError``, ``OverflowError`` or ``RecursionError`` for a

@@ -43,10 +43,12 @@ def success(
 
 def failure_fields(error: VPollerError) -> dict[str, Any]:
     """Return the envelope that tells of ``error``."""
+    # Last as well as first: no detail may take the place of these two.
+    own = {"code": error.code, "retryable": error.retryable}
     return {
         "success": FAILURE,
         "msg": error.message,
-        "error": {"code": error.code, "retryable": error.retryable, **error.details},
+        "error": {**own, **error.details, **own},
     }
 
 

@@ -142,6 +142,9 @@ class Hello(Map, frozen=True):
     label: Label
     #: Random, made at the process's start: the same worker after a reconnection.
     instance: Annotated[str, msgspec.Meta(min_length=8, max_length=64)]
+    #: Counts this worker's HELLOs to this broker from 1. TASKS repeat it: the broker takes
+    #: back at HELLO what is not in ``held``, so TASKS of an earlier session are dropped.
+    session: Number
     pid: Number
     slots: Count
     ahead: Count
@@ -187,7 +190,12 @@ class Possession(enum.IntEnum):
 
 
 class Have(Array, frozen=True):
-    """The answer to WHOHAS. ``held`` and, for DONE, ``result`` say which run it was."""
+    """The answer to WHOHAS. ``held`` and, for DONE, ``result`` say which run it was.
+
+    A worker that answers RUNNING owes the asking broker the result too, also where the
+    task came from another broker: it sends it in RESULTS, under the task number in
+    ``held``, to both.
+    """
 
     COMMAND: ClassVar[Command] = Command.HAVE
     query: Number
@@ -225,9 +233,10 @@ class Welcome(Map, frozen=True):
 
 
 class Tasks(Array, frozen=True):
-    """Tasks to run, in this order."""
+    """Tasks to run, in this order. A ``session`` other than the last HELLO's is dropped."""
 
     COMMAND: ClassVar[Command] = Command.TASKS
+    session: Number
     items: list[Assignment]
 
 

@@ -1,0 +1,247 @@
+"""What becomes of a request: joined, remembered, refused, sought, queued or given."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from vpoller_like.broker.counters import Counters
+from vpoller_like.broker.dispatcher import Dispatcher
+from vpoller_like.broker.events import Request
+from vpoller_like.broker.memory import Memory
+from vpoller_like.broker.plain import PlainDesk
+from vpoller_like.broker.routing import Directory, Route
+from vpoller_like.broker.seekers import Seekers, id_reused
+from vpoller_like.broker.task import MAX_WAITERS, Key, Task, Waiter
+from vpoller_like.config import BrokerSettings
+from vpoller_like.errors import (
+    BadRequest,
+    Busy,
+    IdReused,
+    ProtocolError,
+    RequestError,
+    ShuttingDown,
+    UnknownHost,
+    UnknownMethod,
+    WorkerLost,
+)
+from vpoller_like.protocol.encoding import encoding_of
+from vpoller_like.protocol.reply import ReplyMeta, failure
+from vpoller_like.protocol.request import DEFAULT_PRIORITY, Meta, fingerprint
+
+#: A request may have been under way this long, in seconds, when its ``age_ms`` is read.
+TRANSIT = 1.0
+#: Hosts that an error lists at most.
+LISTED_HOSTS = 20
+
+
+class Admission:
+    """Takes requests in. ``number`` gives each task its number."""
+
+    def __init__(
+        self,
+        settings: BrokerSettings,
+        directory: Directory,
+        dispatcher: Dispatcher,
+        memory: Memory,
+        plain: PlainDesk,
+        counters: Counters,
+        *,
+        grace_until: float,
+        new_number: Callable[[], int],
+    ) -> None:
+        self._directory = directory
+        self._dispatcher = dispatcher
+        self._memory = memory
+        self._plain = plain
+        self._counters = counters
+        self._default_deadline = settings.default_deadline_ms / 1000
+        self._remember = settings.remember_ms / 1000
+        self._grace_until = grace_until
+        self._new_number = new_number
+        self._seekers: Seekers | None = None
+        #: Tasks of methods that only plain workers may serve; never swept, never linked.
+        self._plain_route = Route("(plain)", None, 0.0)
+        self.draining = False
+
+    def attach(self, seekers: Seekers) -> None:
+        """Let ``seekers`` look for ids that may have been forgotten."""
+        self._seekers = seekers
+
+    def request(self, event: Request, now: float) -> None:
+        """Take in one request; it is answered now or later, in every case."""
+        self._counters.requests += 1
+        try:
+            self._request(event, now)
+        except RequestError as error:
+            self.refuse(event, error, now)
+
+    def _request(self, event: Request, now: float) -> None:
+        meta = event.head.meta
+        key, mark = None, None
+        if meta is not None and meta.id is not None:
+            key, mark = (event.principal, meta.id), _mark(event.body)
+            if self._known(event, key, mark, now):
+                return
+        if self.draining:
+            raise ShuttingDown("the broker is shutting down; ask again, or ask another broker")
+        route = self._route(event, now)
+        task = self._task(event, route, key, mark, now)
+        if key is not None and meta is not None and self._may_have_run(meta, now):
+            self._seek(task, now)
+        else:
+            self._dispatcher.open(task)
+            self._start(task, now)
+
+    # Ids -------------------------------------------------------------------------------
+
+    def _known(self, event: Request, key: Key, mark: bytes, now: float) -> bool:
+        """Join the task, or send the reply, that is known under ``key``."""
+        task = self._dispatcher.by_key.get(key)
+        if task is not None:
+            self._join(task, event, mark, now)
+            return True
+        entry = self._memory.get(key)
+        if entry is None:
+            return False
+        if entry.fingerprint != mark:
+            raise IdReused(f"meta.id {key[1]!r} was used for another request; take a new id")
+        self._dispatcher.recall(_waiter(event, now), entry, encoding_of(event.body))
+        return True
+
+    def _join(self, task: Task, event: Request, mark: bytes, now: float) -> None:
+        if task.fingerprint != mark:
+            raise id_reused(task)
+        if len(task.waiters) >= MAX_WAITERS:
+            raise Busy("too many clients wait for this id; try again later", retry_after_ms=1000)
+        self._counters.joined += 1
+        task.waiters.append(_waiter(event, now))
+        if task.body is None:
+            task.body, task.encoding = event.body, encoding_of(event.body)
+        self._dispatcher.extend_deadline(task, self._deadline(event.head.meta, now))
+
+    def _may_have_run(self, meta: Meta, now: float) -> bool:
+        """Say whether an id that is not known here may be known to a worker."""
+        if meta.moved:
+            return True
+        if meta.age_ms is None:
+            return self._memory.may_have_forgotten(now - self._remember)
+        if meta.age_ms == 0:
+            return False
+        return self._memory.may_have_forgotten(now - meta.age_ms / 1000 - TRANSIT)
+
+    def _seek(self, task: Task, now: float) -> None:
+        assert self._seekers is not None
+        if task.route is self._plain_route:
+            raise WorkerLost("plain workers remember no ids; an earlier try may have run")
+        self._dispatcher.open(task)
+        self._seekers.start(task, now)
+
+    def not_found(self, task: Task, now: float) -> None:
+        """No worker knows the id of ``task``, which may have run all the same."""
+        if task.route.retry_safe:
+            self._start(task, now)
+        elif task.route.pools:
+            message = (
+                f"no worker knows what became of this id; {task.route.method} may have run, and "
+                "is not declared safe to run twice"
+            )
+            self._dispatcher.fail(task, WorkerLost(message), now)
+        else:
+            self._dispatcher.fail(task, self._unknown(task.route.method, task.route.hostname), now)
+
+    # Routes ----------------------------------------------------------------------------
+
+    def _route(self, event: Request, now: float) -> Route:
+        """Return where the request goes; raise where nobody serves it or there is no room."""
+        method, hostname = event.head.method, event.head.hostname or None
+        route = self._directory.routes.get((method, hostname))
+        if route is None or not route.pools:
+            route = self._rare_route(method, hostname, now)
+        else:
+            route.last_used = now
+        if route.queue:
+            self._dispatcher.require_room(route, len(event.body))
+        return route
+
+    def _rare_route(self, method: str, hostname: str | None, now: float) -> Route:
+        if self._directory.serving(method, hostname):
+            return self._directory.route(method, hostname, now)
+        if now < self._grace_until or self._directory.lately_served(method, hostname, now):
+            return self._directory.route(method, hostname, now)
+        if self._plain.peers and not self._directory.knows(method):
+            return self._plain_route
+        raise self._unknown(method, hostname)
+
+    def _unknown(self, method: str, hostname: str | None) -> RequestError:
+        if not self._directory.knows(method):
+            return UnknownMethod(
+                f"no worker serves {method}; `vpoller methods` lists what is served",
+                method=method,
+            )
+        hosts = self._directory.hosts_of(method)
+        return UnknownHost(
+            f"no worker serves {method} for hostname {hostname}; it is served for "
+            f"{', '.join(hosts[:LISTED_HOSTS])}{' and others' * (len(hosts) > LISTED_HOSTS)}",
+            hostname=hostname,
+            hosts=hosts[:LISTED_HOSTS],
+        )
+
+    def grace_ended(self) -> list[Task]:
+        """Return the tasks that wait for a method that only plain workers can serve."""
+        if not self._plain.peers:
+            return []
+        return [
+            task
+            for task in self._dispatcher.live.values()
+            if not task.route.pools and not self._directory.knows(task.route.method)
+        ]
+
+    # Tasks -----------------------------------------------------------------------------
+
+    def _task(
+        self, event: Request, route: Route, key: Key | None, mark: bytes | None, now: float
+    ) -> Task:
+        meta = event.head.meta
+        task = Task(
+            self._new_number(),
+            route,
+            event.body,
+            share=event.envelope[0],
+            encoding=encoding_of(event.body),
+            arrived=now,
+            deadline=self._deadline(meta, now),
+            priority=DEFAULT_PRIORITY if meta is None else meta.priority,
+            key=key,
+            fingerprint=mark,
+        )
+        task.waiters.append(_waiter(event, now))
+        return task
+
+    def _deadline(self, meta: Meta | None, now: float) -> float:
+        if meta is None or meta.deadline_ms is None:
+            return now + self._default_deadline
+        return now + meta.deadline_ms / 1000
+
+    def _start(self, task: Task, now: float) -> None:
+        if task.route is self._plain_route:
+            self._plain.ask(task, now)
+        else:
+            self._dispatcher.submit(task, now)
+
+    def refuse(self, event: Request, error: RequestError, now: float) -> None:
+        """Answer a request that became no task."""
+        meta = event.head.meta
+        encoding = encoding_of(event.body)
+        told = ReplyMeta(id=meta.id if meta else None)
+        self._dispatcher.reply(_waiter(event, now), failure(error, encoding), told, encoding)
+
+
+def _waiter(event: Request, now: float) -> Waiter:
+    return Waiter(event.envelope, event.head.meta is not None, now)
+
+
+def _mark(body: bytes) -> bytes:
+    try:
+        return fingerprint(body)
+    except ProtocolError as error:
+        raise BadRequest(error.message) from error

@@ -1,0 +1,188 @@
+"""The broker as a state machine: events in, actions out; no sockets, files or clock."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from vpoller_like.broker import events as ev
+from vpoller_like.broker.admission import Admission
+from vpoller_like.broker.counters import Counters
+from vpoller_like.broker.dispatcher import Dispatcher
+from vpoller_like.broker.memory import Memory
+from vpoller_like.broker.plain import PlainDesk
+from vpoller_like.broker.roster import Roster
+from vpoller_like.broker.routing import Directory
+from vpoller_like.broker.seekers import Seekers
+from vpoller_like.broker.task import State, Task
+from vpoller_like.config import BrokerSettings
+from vpoller_like.errors import ShuttingDown, WorkerLost
+
+#: Seconds between two looks at what is idle.
+SWEEP = 5.0
+#: Bits of a task's number that count; those above name the broker's life.
+NUMBER_BITS = 40
+#: A pause of the broker itself that is longer than this, in seconds, is not held
+#: against the workers.
+PAUSE = 0.5
+
+
+class BrokerCore:
+    """Joins the broker's parts. All times are monotonic seconds.
+
+    ``epoch`` is a random number below 2**23, new at each start, that marks the numbers of
+    this life's tasks. ``new_token`` returns bytes that cannot be guessed.
+    """
+
+    def __init__(
+        self,
+        settings: BrokerSettings,
+        *,
+        now: float,
+        epoch: int,
+        new_token: Callable[[], bytes],
+    ) -> None:
+        self.settings = settings
+        self.epoch = f"{epoch:06x}"
+        self.started = now
+        self.counters = Counters()
+        self._out: list[ev.Action] = []
+        self._number = epoch << NUMBER_BITS
+        self._last_tick = now
+        self._next_sweep = now + SWEEP
+        self._grace_until = now + settings.grace_ms / 1000
+        self._in_grace = True
+        self._build(settings, now, new_token)
+        self._handlers: dict[type[Any], Callable[[Any, float], None]] = {
+            ev.Request: self.admission.request,
+            ev.WorkerSays: lambda e, at: self.roster.says(e.peer, e.message, at),
+            ev.WorkerGarbled: lambda e, _: self.roster.garbled(e.peer),
+            ev.PeerGone: lambda e, at: self.roster.unreachable(e.peer, at),
+            ev.PeerLeft: lambda *_: self.roster.probe(),
+            ev.PlainReply: lambda e, at: self.plain.replied(e.token, e.body, at),
+            ev.PlainPeers: self._plain_peers,
+            ev.PlainRefused: lambda e, at: self.plain.refused(e.token, at),
+            ev.Tick: self._tick,
+            ev.DrainAsked: self._drain,
+            ev.StopAsked: self._stop,
+        }
+
+    def _build(self, settings: BrokerSettings, now: float, new_token: Callable[[], bytes]) -> None:
+        out, counters = self._out, self.counters
+        self.memory = Memory(now, settings.remember_ms / 1000, settings.remember_bytes)
+        self.directory = Directory(settings.route_memory_ms / 1000)
+        self.dispatcher = Dispatcher(settings, self.memory, counters, out)
+        self.plain = PlainDesk(
+            self.dispatcher,
+            counters,
+            out,
+            timeout=settings.plain_timeout_ms / 1000,
+            new_token=new_token,
+        )
+        self.admission = Admission(
+            settings,
+            self.directory,
+            self.dispatcher,
+            self.memory,
+            self.plain,
+            counters,
+            grace_until=self._grace_until,
+            new_number=self._new_number,
+        )
+        self.seekers = Seekers(
+            self.directory,
+            self.dispatcher,
+            counters,
+            out,
+            patience=settings.liveness_ms / 1000,
+            grace_until=self._grace_until,
+            not_found=self.admission.not_found,
+        )
+        self.admission.attach(self.seekers)
+        self.roster = Roster(
+            settings,
+            self.directory,
+            self.dispatcher,
+            self.memory,
+            self.seekers,
+            counters,
+            out,
+            epoch=self.epoch,
+        )
+
+    def _new_number(self) -> int:
+        self._number += 1
+        return self._number
+
+    def handle(self, event: ev.Event, now: float) -> list[ev.Action]:
+        """Take in ``event`` and return what is to be done, in order."""
+        self._handlers[type(event)](event, now)
+        if not self._out:
+            return []
+        actions = self._out[:]
+        self._out.clear()
+        return actions
+
+    @property
+    def draining(self) -> bool:
+        """Nothing new is accepted."""
+        return self.admission.draining
+
+    @property
+    def at_rest(self) -> bool:
+        """Nobody waits for an answer."""
+        return not any(task.waiters for task in self.dispatcher.live.values())
+
+    # Time ------------------------------------------------------------------------------
+
+    def _tick(self, _: ev.Tick, now: float) -> None:
+        gap = now - self._last_tick
+        self._last_tick = now
+        self._expire(now)
+        self.seekers.tick(now)
+        self.roster.tick(now, paused=gap if gap > PAUSE else 0.0)
+        self.memory.expire(now)
+        if self._in_grace and now >= self._grace_until:
+            self._in_grace = False
+            self._offer_to_plain(now)
+        if now >= self._next_sweep:
+            self._next_sweep = now + SWEEP
+            self.directory.sweep(now)
+
+    def _expire(self, now: float) -> None:
+        ways: dict[State, Callable[[Task, float], None]] = {
+            State.QUEUED: self.dispatcher.expire,
+            State.SEEKING: self.seekers.expire,
+            State.PLAIN: self.plain.expire,
+        }
+        for task in self.dispatcher.timetable.pop_due(now):
+            ways[task.state](task, now)
+
+    # Plain workers ---------------------------------------------------------------------
+
+    def _plain_peers(self, event: ev.PlainPeers, now: float) -> None:
+        self.plain.peers = event.peers
+        if not self._in_grace:
+            self._offer_to_plain(now)
+
+    def _offer_to_plain(self, now: float) -> None:
+        for task in self.admission.grace_ended():
+            if task.state is State.QUEUED:
+                self.dispatcher.dequeue(task)
+                self.plain.ask(task, now)
+
+    # The end ---------------------------------------------------------------------------
+
+    def _drain(self, _: ev.DrainAsked, __: float) -> None:
+        self.admission.draining = True
+
+    def _stop(self, _: ev.StopAsked, now: float) -> None:
+        self.admission.draining = True
+        for task in list(self.dispatcher.live.values()):
+            if task.state is State.QUEUED:
+                self.dispatcher.dequeue(task)
+                error = "the broker is shutting down; the request has not run; ask again"
+                self.dispatcher.fail(task, ShuttingDown(error), now)
+            else:
+                error = "the broker shut down while the task was with a worker; it may have run"
+                self.dispatcher.fail(task, WorkerLost(error), now)

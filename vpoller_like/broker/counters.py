@@ -1,0 +1,64 @@
+"""What the broker counts, for ``status``."""
+
+from __future__ import annotations
+
+
+class Counters:
+    """Totals since the broker's start."""
+
+    __slots__ = (
+        "bad_requests",
+        "busy",
+        "expired",
+        "garbled",
+        "joined",
+        "late_results",
+        "lost_workers",
+        "plain",
+        "recalled",
+        "redelivered",
+        "replies",
+        "requests",
+        "resyncs",
+        "returned",
+        "undeliverable",
+        "whohas_found",
+        "whohas_missing",
+        "worker_lost",
+    )
+
+    def __init__(self) -> None:
+        for name in self.__slots__:
+            setattr(self, name, 0)
+
+    #: Requests, well-formed or not, and replies to them.
+    requests: int
+    replies: int
+    bad_requests: int
+    #: Requests that joined a running task, and that got a remembered reply.
+    joined: int
+    recalled: int
+    #: Answered busy, or deadline.
+    busy: int
+    expired: int
+    #: Tasks given back by workers, given again after a loss, and lost for good.
+    returned: int
+    redelivered: int
+    worker_lost: int
+    lost_workers: int
+    #: Results of an attempt that was superseded, or of an unknown task.
+    late_results: int
+    #: Requests whose id a worker knew, and did not know, when asked.
+    whohas_found: int
+    whohas_missing: int
+    #: Handed to plain workers.
+    plain: int
+    #: Backend messages that were none, and peers told to introduce themselves.
+    garbled: int
+    resyncs: int
+    #: Replies whose client had gone or did not read.
+    undeliverable: int
+
+    def as_dict(self) -> dict[str, int]:
+        """Return all totals by name."""
+        return {name: getattr(self, name) for name in self.__slots__}

@@ -1,0 +1,268 @@
+"""Where tasks wait, to whom they are given, and how they end."""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from vpoller_like.broker.counters import Counters
+from vpoller_like.broker.events import Action, Give, Reply
+from vpoller_like.broker.memory import Memory, Remembered
+from vpoller_like.broker.routing import Pool, Route
+from vpoller_like.broker.task import Key, State, Task, Waiter
+from vpoller_like.broker.timetable import Timetable
+from vpoller_like.broker.worker import Worker
+from vpoller_like.config import BrokerSettings
+from vpoller_like.errors import (
+    Busy,
+    DeadlineExceeded,
+    InvalidParams,
+    RequestError,
+    TaskFailed,
+    WorkerLost,
+)
+from vpoller_like.protocol.encoding import Encoding, encoding_of
+from vpoller_like.protocol.reply import ReplyMeta, failure, is_envelope, with_meta
+from vpoller_like.protocol.worker import Assignment, Result
+
+#: Outcomes that the same id gets again; the empty code is a success.
+REMEMBERED = frozenset(["", InvalidParams.code, TaskFailed.code, WorkerLost.code])
+
+
+class Dispatcher:
+    """Owns every task that is not answered yet."""
+
+    def __init__(
+        self, settings: BrokerSettings, memory: Memory, counters: Counters, out: list[Action]
+    ) -> None:
+        self._settings = settings
+        self._memory = memory
+        self._counters = counters
+        self._out = out
+        self.live: dict[int, Task] = {}
+        self.by_key: dict[Key, Task] = {}
+        #: When tasks that do not run yet are past their deadline.
+        self.timetable: Timetable[Task] = Timetable()
+        self.queued = 0
+        self.queued_bytes = 0
+
+    # Accepting -------------------------------------------------------------------------
+
+    def open(self, task: Task) -> None:
+        """Take charge of ``task``."""
+        self.live[task.number] = task
+        task.route.live += 1
+        if task.key is not None:
+            self.by_key[task.key] = task
+
+    def submit(self, task: Task, now: float) -> None:
+        """Give ``task`` to a worker with room, or let it wait its turn."""
+        route = task.route
+        worker = None if route.queue else route.find()
+        if worker is not None:
+            self.give(worker, task, now)
+        else:
+            self.enqueue(task)
+
+    def require_room(self, route: Route, size: int) -> None:
+        """Raise ``Busy`` where a task of ``size`` bytes would wait and there is no room."""
+        full = len(route.queue) >= self._settings.queue_length
+        if full or (route.queue and self.queued_bytes + size > self._settings.queue_bytes):
+            self._counters.busy += 1
+            raise Busy(
+                f"too many requests wait for {route.method}: {len(route.queue)} of at most "
+                f"{self._settings.queue_length}; try again later",
+                retry_after_ms=self._retry_after_ms(route),
+            )
+
+    def _retry_after_ms(self, route: Route) -> int:
+        slots = sum(w.slots for pool in route.pools for w in pool.workers.values())
+        wait = route.pace * len(route.queue) / max(1, slots)
+        return int(1000 * min(5.0, max(0.1, wait / 2)))
+
+    # Queueing --------------------------------------------------------------------------
+
+    def enqueue(self, task: Task, front: bool = False) -> None:
+        """Let ``task`` wait for a worker, until its deadline."""
+        task.state = State.QUEUED
+        task.worker = None
+        (task.route.queue.push_front if front else task.route.queue.push)(task)
+        self.queued += 1
+        self.queued_bytes += len(task.body or b"")
+        self.timetable.set(task.number, task, task.deadline)
+
+    def dequeue(self, task: Task) -> None:
+        """Take a waiting ``task`` out of its queue."""
+        task.route.queue.remove(task)
+        self._left_queue(task)
+
+    def _left_queue(self, task: Task) -> None:
+        self.queued -= 1
+        self.queued_bytes -= len(task.body or b"")
+        self.timetable.cancel(task.number)
+
+    def extend_deadline(self, task: Task, deadline: float) -> None:
+        """Somebody else waits for ``task`` too, until ``deadline``."""
+        if deadline > task.deadline:
+            task.deadline = deadline
+            if task.state in (State.QUEUED, State.SEEKING):
+                self.timetable.set(task.number, task, deadline)
+
+    # Giving ----------------------------------------------------------------------------
+
+    def serve(self, pool: Pool, now: float) -> None:
+        """Give what waits to the workers of ``pool`` that have room, routes in turn."""
+        while (route := pool.next_waiting()) is not None:
+            if not route.queue:
+                route.ready_again(pool)
+                continue
+            worker = pool.find(route.method)
+            assert worker is not None, "a route is named only where there is room for it"
+            self._give_next(worker, route, now)
+            pool.wait(route)
+
+    def serve_route(self, route: Route, now: float) -> None:
+        """Give what waits for ``route`` to whoever has room."""
+        while route.queue and (worker := route.find()) is not None:
+            self._give_next(worker, route, now)
+
+    def _give_next(self, worker: Worker, route: Route, now: float) -> None:
+        task = route.queue.pop()
+        self._left_queue(task)
+        self.give(worker, task, now)
+
+    def give(self, worker: Worker, task: Task, now: float) -> None:
+        """Give ``task`` to ``worker``, which has room."""
+        task.state = State.RUNNING
+        task.worker = worker
+        task.attempt += 1
+        task.given_at = now
+        worker.tasks[task.number] = task
+        worker.pool.place(worker)
+        key = task.key or ("", None)
+        route = task.route
+        assignment = Assignment(
+            task.number,
+            task.attempt,
+            route.method,
+            route.hostname,
+            key[0],
+            key[1],
+            task.fingerprint,
+            task.body or b"",
+        )
+        self._out.append(Give(worker.peer, worker.session, assignment))
+
+    def take_up(self, worker: Worker, task: Task, number: int, attempt: int) -> None:
+        """``worker`` runs ``task`` already, under its own ``number`` and ``attempt``."""
+        if task.state is State.QUEUED:
+            self.dequeue(task)
+        self.timetable.cancel(task.number)
+        self.live.pop(task.number, None)
+        task.number = number
+        task.attempt = attempt
+        task.state = State.RUNNING
+        task.worker = worker
+        worker.tasks[number] = task
+        self.live[number] = task
+
+    def take_back(self, task: Task, now: float) -> None:
+        """``task`` was given but not started: it is the next one again."""
+        self._leave_worker(task)
+        self._counters.returned += 1
+        self.enqueue(task, front=True)
+        self.serve_route(task.route, now)
+
+    def worker_lost(self, task: Task, now: float) -> None:
+        """The worker that held ``task`` is gone; redeliver, or say so."""
+        worker = task.worker
+        label = worker.label if worker is not None else "?"
+        flags = worker.pool.methods.get(task.route.method) if worker is not None else None
+        self._leave_worker(task)
+        task.losses += 1
+        if flags is None or not flags.retry_safe or task.body is None:
+            self._counters.worker_lost += 1
+            message = f"worker {label} was lost while it held the task, which may have run"
+            self.fail(task, WorkerLost(message, worker=label), now)
+        elif task.losses >= self._settings.max_attempts:
+            message = f"{task.losses} workers were lost while they held the task, {label} last"
+            self.fail(task, TaskFailed(message, attempts=task.losses, worker=label), now)
+        else:
+            self._counters.redelivered += 1
+            self.enqueue(task, front=True)
+            self.serve_route(task.route, now)
+
+    # Ending ----------------------------------------------------------------------------
+
+    def result(self, task: Task, item: Result, now: float) -> None:
+        """The worker that holds ``task`` has answered."""
+        task.route.note_run(item.ran_us / 1e6)
+        if task.body is None:
+            task.encoding = encoding_of(item.body)
+        if not is_envelope(item.body, task.encoding):
+            label = task.worker.label if task.worker else "?"
+            message = (
+                f"worker {label} answered with something that is no {task.encoding.value} object"
+            )
+            self.fail(task, TaskFailed(message), now)
+            return
+        self.finish(task, item.code, item.body, now, ran_ms=item.ran_us / 1000)
+
+    def fail(self, task: Task, error: RequestError, now: float) -> None:
+        """Answer ``task`` with ``error``."""
+        self.finish(task, error.code, failure(error, task.encoding), now)
+
+    def expire(self, task: Task, now: float) -> None:
+        """The deadline of a waiting ``task`` has passed."""
+        self._counters.expired += 1
+        self.dequeue(task)
+        waited = int((now - task.arrived) * 1000)
+        message = f"no worker had room for {task.route.method} within {waited} ms; it has not run"
+        self.fail(task, DeadlineExceeded(message, waited_ms=waited), now)
+
+    def finish(
+        self, task: Task, code: str, body: bytes, now: float, ran_ms: float | None = None
+    ) -> None:
+        """Answer all who wait for ``task`` with ``body``, and remember it where it counts."""
+        worker = task.worker
+        meta = ReplyMeta(
+            id=task.key[1] if task.key else None,
+            worker=worker.label if worker else None,
+            attempts=task.losses + (worker is not None),
+            queued_ms=round((task.given_at - task.arrived) * 1000, 3) if worker else None,
+            ran_ms=ran_ms,
+        )
+        if task.key is not None and code in REMEMBERED:
+            entry = Remembered(task.fingerprint or b"", body, meta, task.arrived, now)
+            self._memory.put(task.key, entry)
+        for waiter in task.waiters:
+            self.reply(waiter, body, meta, task.encoding)
+        self.close(task)
+
+    def reply(self, waiter: Waiter, body: bytes, meta: ReplyMeta, encoding: Encoding) -> None:
+        """Send ``body`` to one client, with ``meta`` if it sent some."""
+        if waiter.wants_meta:
+            body = with_meta(body, meta, encoding)
+        self._counters.replies += 1
+        self._out.append(Reply(waiter.envelope, body))
+
+    def recall(self, waiter: Waiter, entry: Remembered, encoding: Encoding) -> None:
+        """Send a remembered reply."""
+        self._counters.recalled += 1
+        self.reply(waiter, entry.body, replace(entry.meta), encoding)
+
+    def close(self, task: Task) -> None:
+        """Let go of ``task``; nobody waits for it any more."""
+        task.state = State.DONE
+        task.route.live -= 1
+        del self.live[task.number]
+        if task.key is not None:
+            del self.by_key[task.key]
+        self.timetable.cancel(task.number)
+        self._leave_worker(task)
+        task.waiters = []
+        task.body = None
+
+    def _leave_worker(self, task: Task) -> None:
+        if task.worker is not None:
+            task.worker.tasks.pop(task.number, None)
+            task.worker = None

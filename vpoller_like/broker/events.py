@@ -1,0 +1,123 @@
+"""What happens to the core, and what it wants done."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from vpoller_like.protocol.envelope import Envelope
+from vpoller_like.protocol.request import Head
+from vpoller_like.protocol.worker import Assignment, FromBroker, FromWorker
+
+# Events --------------------------------------------------------------------------------
+
+
+class Request(NamedTuple):
+    """A client asks. ``principal`` is whom ids belong to; fairness goes by connection."""
+
+    envelope: Envelope
+    body: bytes
+    head: Head
+    principal: str = ""
+
+
+class WorkerSays(NamedTuple):
+    """A worker's message, from the connection with routing id ``peer``."""
+
+    peer: bytes
+    message: FromWorker
+
+
+class WorkerGarbled(NamedTuple):
+    """Bytes that are no message came from ``peer``."""
+
+    peer: bytes
+
+
+class PeerGone(NamedTuple):
+    """A send to the worker at ``peer`` found nobody there."""
+
+    peer: bytes
+
+
+class PeerLeft(NamedTuple):
+    """Some connection of the backend has closed; which one is not known."""
+
+
+class PlainReply(NamedTuple):
+    """A plain worker's reply to the request sent under ``token``."""
+
+    token: bytes
+    body: bytes
+
+
+class PlainPeers(NamedTuple):
+    """How many plain workers are connected now."""
+
+    peers: int
+
+
+class PlainRefused(NamedTuple):
+    """The request under ``token`` could not be sent: all plain workers are full."""
+
+    token: bytes
+
+
+class Tick(NamedTuple):
+    """Time has passed. To be sent several times per second."""
+
+
+class DrainAsked(NamedTuple):
+    """Accept nothing new; finish what was accepted."""
+
+
+class StopAsked(NamedTuple):
+    """Answer whatever is left, now."""
+
+
+Event = (
+    Request
+    | WorkerSays
+    | WorkerGarbled
+    | PeerGone
+    | PeerLeft
+    | PlainReply
+    | PlainPeers
+    | PlainRefused
+    | Tick
+    | DrainAsked
+    | StopAsked
+)
+
+# Actions -------------------------------------------------------------------------------
+
+
+class Reply(NamedTuple):
+    """Send ``body`` to the client behind ``envelope``."""
+
+    envelope: Envelope
+    body: bytes
+
+
+class Give(NamedTuple):
+    """Send one task to a worker; several are packed into one TASKS."""
+
+    peer: bytes
+    session: int
+    assignment: Assignment
+
+
+class Tell(NamedTuple):
+    """Send a message to a worker."""
+
+    peer: bytes
+    message: FromBroker
+
+
+class AskPlain(NamedTuple):
+    """Send ``body`` to any plain worker, under ``token``."""
+
+    token: bytes
+    body: bytes
+
+
+Action = Reply | Give | Tell | AskPlain

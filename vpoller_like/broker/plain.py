@@ -1,0 +1,97 @@
+"""Requests for plain REP workers, of which the broker knows nothing but their number."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from vpoller_like.broker.counters import Counters
+from vpoller_like.broker.dispatcher import Dispatcher
+from vpoller_like.broker.events import Action, AskPlain
+from vpoller_like.broker.task import State, Task
+from vpoller_like.errors import Busy, DeadlineExceeded, ProtocolError, TaskFailed
+from vpoller_like.protocol.encoding import Encoding, decode_object, encode
+
+
+class PlainDesk:
+    """Fans requests out to plain workers, each under a token that cannot be guessed.
+
+    There is no liveness here: a worker that dies with a request is noticed by the
+    request's deadline alone.
+    """
+
+    def __init__(
+        self,
+        dispatcher: Dispatcher,
+        counters: Counters,
+        out: list[Action],
+        *,
+        timeout: float,
+        new_token: Callable[[], bytes],
+    ) -> None:
+        self._dispatcher = dispatcher
+        self._counters = counters
+        self._out = out
+        self._timeout = timeout
+        self._new_token = new_token
+        self._asked: dict[bytes, Task] = {}
+        self._tokens: dict[int, bytes] = {}
+        self.peers = 0
+
+    def ask(self, task: Task, now: float) -> None:
+        """Send ``task``, which the dispatcher has opened, to a plain worker."""
+        body = task.body or b""
+        if task.encoding is Encoding.MSGPACK:
+            body = _transcode(body, Encoding.JSON)
+        token = self._new_token()
+        task.state = State.PLAIN
+        self._asked[token] = task
+        self._tokens[task.number] = token
+        self._counters.plain += 1
+        due = min(task.deadline, now + self._timeout)
+        self._dispatcher.timetable.set(task.number, task, due)
+        self._out.append(AskPlain(token, body))
+
+    def replied(self, token: bytes, body: bytes, now: float) -> None:
+        """A plain worker has answered; an answer that is not waited for is dropped."""
+        task = self._asked.get(token)
+        if task is None:
+            self._counters.late_results += 1
+            return
+        self._forget(task)
+        if task.encoding is Encoding.MSGPACK:
+            try:
+                body = _transcode(body, Encoding.MSGPACK)
+            except ProtocolError as error:
+                message = f"the plain worker's reply cannot be written as MessagePack: {error}"
+                self._dispatcher.fail(task, TaskFailed(message), now)
+                return
+        # The reply is the worker's own, to the letter: nothing is added.
+        task.waiters = [waiter._replace(wants_meta=False) for waiter in task.waiters]
+        self._dispatcher.finish(task, "", body, now)
+
+    def refused(self, token: bytes, now: float) -> None:
+        """No plain worker can take the request."""
+        task = self._asked.get(token)
+        if task is None:
+            return
+        self._forget(task)
+        self._counters.busy += 1
+        error = Busy("all plain workers are full; try again later", retry_after_ms=1000)
+        self._dispatcher.fail(task, error, now)
+
+    def expire(self, task: Task, now: float) -> None:
+        """No answer has come in time."""
+        self._forget(task)
+        self._counters.expired += 1
+        message = "no plain worker answered in time; the request may have run"
+        self._dispatcher.fail(task, DeadlineExceeded(message, retryable=False), now)
+
+    def _forget(self, task: Task) -> None:
+        del self._asked[self._tokens.pop(task.number)]
+
+
+def _transcode(body: bytes, encoding: Encoding) -> bytes:
+    try:
+        return encode(decode_object(body), encoding)
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        raise ProtocolError(str(error), body) from error

@@ -1,0 +1,113 @@
+"""What the admin endpoint tells of the core. All durations are milliseconds."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import msgspec
+
+from vpoller_like import __version__
+from vpoller_like.broker.core import BrokerCore
+from vpoller_like.broker.routing import Pool
+from vpoller_like.broker.task import State
+from vpoller_like.broker.worker import Worker
+from vpoller_like.protocol.worker import Method, Offer
+
+
+def status(core: BrokerCore, endpoints: dict[str, str], now: float) -> dict[str, Any]:
+    """The broker as a whole."""
+    return {
+        "version": __version__,
+        "pid": os.getpid(),
+        "epoch": core.epoch,
+        "uptime_s": round(now - core.started, 3),
+        "draining": core.draining,
+        "endpoints": endpoints,
+        "workers": len(core.roster.workers),
+        "plain_workers": core.plain.peers,
+        "queued": core.dispatcher.queued,
+        "queued_bytes": core.dispatcher.queued_bytes,
+        "running": sum(len(w.tasks) for w in core.roster.workers.values()),
+        "remembered": len(core.memory),
+        "remembered_bytes": core.memory.bytes,
+        "counters": {**core.counters.as_dict(), "evicted": core.memory.evicted},
+        "limits": msgspec.to_builtins(core.settings),
+    }
+
+
+def workers(core: BrokerCore, now: float) -> list[dict[str, Any]]:
+    """Every registered worker, by label."""
+    found = sorted(core.roster.workers.values(), key=lambda w: w.label)
+    return [_worker(worker, now) for worker in found]
+
+
+def _worker(worker: Worker, now: float) -> dict[str, Any]:
+    return {
+        "label": worker.label,
+        "pid": worker.pid,
+        "instance": worker.instance,
+        "state": "draining" if worker.draining else "ready",
+        "methods": len(worker.pool.methods),
+        "hosts": _hosts(worker.pool),
+        "slots": worker.slots,
+        "ahead": worker.ahead,
+        "held": len(worker.tasks),
+        "done": worker.done,
+        "returned": worker.returned,
+        "last_seen_ms": round((now - worker.last_heard) * 1000),
+    }
+
+
+def _hosts(pool: Pool) -> list[str] | None:
+    if any(offer.hosts is None for offer in pool.offers):
+        return None
+    return sorted({host for offer in pool.offers for host in offer.hosts or ()})
+
+
+def methods(core: BrokerCore, name: str | None = None) -> list[dict[str, Any]]:
+    """Every method that is served, with its parameters; or the one called ``name``."""
+    found: dict[tuple[str, str], dict[str, Any]] = {}
+    for pool in core.directory.pools:
+        for offer in pool.offers:
+            for method in offer.methods:
+                if name in (None, method.name):
+                    entry = found.setdefault((method.name, offer.agent), _method(method, offer))
+                    _add_pool(entry, offer, len(pool.workers))
+    waiting = _waiting_by_method(core)
+    for entry in found.values():
+        entry["queued"] = waiting.get(entry["method"], 0)
+    return [found[key] for key in sorted(found)]
+
+
+def _method(method: Method, offer: Offer) -> dict[str, Any]:
+    return {
+        "method": method.name,
+        "agent": offer.agent,
+        "hosts": [],
+        "retry_safe": method.retry_safe,
+        "timeout_ms": method.timeout_ms,
+        "doc": method.doc,
+        "params": [_param(param) for param in method.params],
+        "workers": 0,
+    }
+
+
+def _param(param: Any) -> dict[str, Any]:
+    return dict(msgspec.structs.asdict(param))
+
+
+def _add_pool(entry: dict[str, Any], offer: Offer, count: int) -> None:
+    entry["workers"] += count
+    if offer.hosts is None or entry["hosts"] is None:
+        entry["hosts"] = None
+    else:
+        entry["hosts"] = sorted({*entry["hosts"], *offer.hosts})
+
+
+def _waiting_by_method(core: BrokerCore) -> dict[str, int]:
+    waiting: dict[str, int] = {}
+    for task in core.dispatcher.live.values():
+        if task.state is State.QUEUED:
+            waiting[task.route.method] = waiting.get(task.route.method, 0) + 1
+    return waiting

@@ -1,0 +1,295 @@
+"""The workers: who is registered, what they say, and when they are given up."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from vpoller_like.broker.counters import Counters
+from vpoller_like.broker.dispatcher import Dispatcher
+from vpoller_like.broker.events import Action, Tell
+from vpoller_like.broker.memory import Memory
+from vpoller_like.broker.routing import Directory, Route
+from vpoller_like.broker.seekers import Seekers
+from vpoller_like.broker.task import State, Task
+from vpoller_like.broker.worker import Worker
+from vpoller_like.config import BrokerSettings
+from vpoller_like.protocol import worker as wire
+from vpoller_like.protocol.encoding import Encoding
+
+log = logging.getLogger("vpoller.broker")
+
+
+class Roster:
+    """Owns every :class:`~.worker.Worker`. ``epoch`` names this life of the broker."""
+
+    def __init__(
+        self,
+        settings: BrokerSettings,
+        directory: Directory,
+        dispatcher: Dispatcher,
+        memory: Memory,
+        seekers: Seekers,
+        counters: Counters,
+        out: list[Action],
+        *,
+        epoch: str,
+    ) -> None:
+        self._directory = directory
+        self._dispatcher = dispatcher
+        self._memory = memory
+        self._seekers = seekers
+        self._counters = counters
+        self._out = out
+        self._heartbeat = settings.heartbeat_ms / 1000
+        self._liveness = settings.liveness_ms / 1000
+        self._welcome = wire.Welcome(
+            version=wire.VERSION,
+            epoch=epoch,
+            heartbeat_ms=settings.heartbeat_ms,
+            liveness_ms=settings.liveness_ms,
+        )
+        self._by_peer: dict[bytes, Worker] = {}
+        self.workers: dict[str, Worker] = {}
+        self._owed_acks: dict[str, Worker] = {}
+        self._next_heartbeat = 0.0
+        self._listen: dict[type[Any], Callable[[Worker, Any, float], None]] = {
+            wire.Results: self._results,
+            wire.Heartbeat: self._heartbeat_heard,
+            wire.Return: self._return,
+            wire.Have: self._seekers.answered,
+            wire.Drain: self._drain,
+            wire.Bye: self._bye,
+        }
+
+    def says(self, peer: bytes, message: wire.FromWorker, now: float) -> None:
+        """Take in one message."""
+        if type(message) is wire.Hello:
+            self._hello(peer, message, now)
+            return
+        worker = self._by_peer.get(peer)
+        if worker is None:
+            self.stranger(peer)
+            return
+        worker.last_heard = now
+        self._listen[type(message)](worker, message, now)
+
+    def stranger(self, peer: bytes) -> None:
+        """Somebody who is not registered has spoken: ask for an introduction."""
+        self._counters.resyncs += 1
+        self._out.append(Tell(peer, wire.Resync()))
+
+    def garbled(self, peer: bytes) -> None:
+        """What came from ``peer`` is no message."""
+        self._counters.garbled += 1
+        if peer not in self._by_peer:
+            self.stranger(peer)
+
+    # Introduction ----------------------------------------------------------------------
+
+    def _hello(self, peer: bytes, hello: wire.Hello, now: float) -> None:
+        if hello.version != wire.VERSION:
+            log.warning(
+                "worker %s speaks protocol %s, this broker %s; it is sent away",
+                hello.label,
+                hello.version,
+                wire.VERSION,
+            )
+            self._out.append(Tell(peer, wire.Shutdown()))
+            return
+        self._leave_peer(peer, hello.instance, now)
+        worker, routes = self._register(peer, hello, now)
+        self._out.append(Tell(peer, self._welcome))
+        self._settle_held(worker, hello.held, now)
+        worker.pool.place(worker)
+        self._seekers.worker_joined(worker)
+        for route in routes:
+            self._dispatcher.serve_route(route, now)
+        self._dispatcher.serve(worker.pool, now)
+
+    def _leave_peer(self, peer: bytes, instance: str, now: float) -> None:
+        """A connection belongs to one worker: the one that spoke last."""
+        other = self._by_peer.get(peer)
+        if other is not None and other.instance != instance:
+            self.lose(other, "its connection was taken by another worker", now)
+
+    def _register(self, peer: bytes, hello: wire.Hello, now: float) -> tuple[Worker, list[Route]]:
+        """Return the worker, and the routes that nobody of its kind served before."""
+        signature = msgspec.msgpack.encode(hello.offers)
+        worker = self.workers.get(hello.instance)
+        if worker is not None:
+            self._by_peer.pop(worker.peer, None)
+            if worker.pool.signature != signature:
+                self._directory.leave(worker, now)
+        pool, routes = self._directory.pool(signature, hello.offers)
+        if worker is None:
+            log.info("worker %s registered (pid %s)", hello.label, hello.pid)
+            worker = Worker(peer, hello, pool, now)
+        else:
+            worker.greet(peer, hello, pool, now)
+        self._by_peer[peer] = self.workers[worker.instance] = pool.workers[worker.instance] = worker
+        return worker, routes
+
+    def _settle_held(self, worker: Worker, held: list[wire.Held], now: float) -> None:
+        """Take up what ``worker`` brings along, and take back what never reached it."""
+        brought = {(item.task, item.attempt) for item in held}
+        lost = [t for n, t in worker.tasks.items() if (n, t.attempt) not in brought]
+        unwanted = [
+            wire.Attempt(item.task, item.attempt)
+            for item in held
+            if not self._take_up(worker, item, now)
+        ]
+        if unwanted:
+            self._out.append(Tell(worker.peer, wire.Cancel(unwanted)))
+        for task in reversed(lost):
+            self._dispatcher.take_back(task, now)
+
+    def _take_up(self, worker: Worker, held: wire.Held, now: float) -> bool:
+        """Say whether the result of ``held`` is wanted, and expect it if so."""
+        known = self._dispatcher.live.get(held.task)
+        if known is not None:
+            return self._is_current(worker, known, held)
+        if held.id is None:
+            return False
+        key = (held.principal, held.id)
+        task = self._dispatcher.by_key.get(key)
+        if task is None:
+            return key not in self._memory and self._adopt(worker, held, now)
+        if task.fingerprint != held.fingerprint:
+            return False
+        if task.state not in (State.QUEUED, State.SEEKING):
+            return False
+        self._seekers.forget(task)
+        self._dispatcher.take_up(worker, task, held.task, held.attempt)
+        return True
+
+    def _is_current(self, worker: Worker, task: Task, held: wire.Held) -> bool:
+        if task.attempt != held.attempt:
+            return False
+        if task.state is State.QUEUED:
+            self._dispatcher.take_up(worker, task, held.task, held.attempt)
+        return task.worker is worker
+
+    def _adopt(self, worker: Worker, held: wire.Held, now: float) -> bool:
+        """Expect the result of a run that a broker before this one began."""
+        assert held.id is not None
+        route = self._directory.route(held.method, held.hostname, now)
+        task = Task(
+            held.task,
+            route,
+            None,
+            share=worker.peer,
+            encoding=Encoding.JSON,
+            arrived=now,
+            deadline=now,
+            priority=0,
+            key=(held.principal, held.id),
+            fingerprint=held.fingerprint,
+        )
+        self._dispatcher.open(task)
+        self._dispatcher.take_up(worker, task, held.task, held.attempt)
+        return True
+
+    # While it works --------------------------------------------------------------------
+
+    def _grant(self, worker: Worker, slots: int, ahead: int, now: float) -> None:
+        worker.slots = slots
+        worker.ahead = ahead
+        worker.pool.place(worker)
+        self._dispatcher.serve(worker.pool, now)
+
+    def _results(self, worker: Worker, message: wire.Results, now: float) -> None:
+        worker.ack = message.seq
+        self._owed_acks[worker.instance] = worker
+        for item in message.items:
+            task = worker.tasks.get(item.task)
+            if task is None or task.attempt != item.attempt:
+                self._counters.late_results += 1
+                continue
+            worker.done += 1
+            self._dispatcher.result(task, item, now)
+        self._grant(worker, message.slots, message.ahead, now)
+
+    def _heartbeat_heard(self, worker: Worker, message: wire.Heartbeat, now: float) -> None:
+        self._grant(worker, message.slots, message.ahead, now)
+
+    def _return(self, worker: Worker, message: wire.Return, now: float) -> None:
+        # The grant first, so that what comes back is not sent there again.
+        worker.slots = message.slots
+        worker.ahead = message.ahead
+        tasks = [worker.tasks.get(item.task) for item in message.items]
+        for item, task in reversed(list(zip(message.items, tasks, strict=True))):
+            if task is not None and task.attempt == item.attempt:
+                worker.returned += 1
+                worker.pool.place(worker)
+                self._dispatcher.take_back(task, now)
+        self._grant(worker, message.slots, message.ahead, now)
+
+    def _drain(self, worker: Worker, message: wire.Drain, now: float) -> None:  # noqa: ARG002
+        worker.draining = True
+        worker.pool.place(worker)
+
+    def _bye(self, worker: Worker, message: wire.Bye, now: float) -> None:  # noqa: ARG002
+        self._remove(worker, now)
+        log.info("worker %s left", worker.label)
+
+    # Its end ---------------------------------------------------------------------------
+
+    def unreachable(self, peer: bytes, now: float) -> None:
+        """A send found nobody at ``peer``."""
+        worker = self._by_peer.get(peer)
+        if worker is not None:
+            self.lose(worker, "its connection is closed", now)
+
+    def lose(self, worker: Worker, why: str, now: float) -> None:
+        """Give ``worker`` up."""
+        log.warning(
+            "worker %s (pid %s) lost with %d tasks: %s",
+            worker.label,
+            worker.pid,
+            len(worker.tasks),
+            why,
+        )
+        self._counters.lost_workers += 1
+        self._remove(worker, now)
+
+    def _remove(self, worker: Worker, now: float) -> None:
+        del self.workers[worker.instance]
+        self._by_peer.pop(worker.peer, None)
+        self._owed_acks.pop(worker.instance, None)
+        self._directory.leave(worker, now)
+        for task in list(reversed(worker.tasks.values())):
+            self._dispatcher.worker_lost(task, now)
+        self._seekers.worker_left(worker, now)
+
+    # Time ------------------------------------------------------------------------------
+
+    def probe(self) -> None:
+        """Say something to every worker: a send to one that is gone fails at once."""
+        for worker in self.workers.values():
+            self._out.append(Tell(worker.peer, wire.Alive()))
+
+    def tick(self, now: float, paused: float) -> None:
+        """Acknowledge, give up who is silent, and show that the broker lives.
+
+        ``paused`` is for how many seconds the broker itself stood still; nobody could
+        be heard meanwhile.
+        """
+        self._acknowledge()
+        for worker in list(self.workers.values()):
+            worker.last_heard += paused
+            if now - worker.last_heard > self._liveness:
+                self.lose(worker, f"silent for {now - worker.last_heard:.1f} s", now)
+        if now >= self._next_heartbeat:
+            self._next_heartbeat = now + self._heartbeat
+            self.probe()
+
+    def _acknowledge(self) -> None:
+        for worker in self._owed_acks.values():
+            if worker.ack != worker.acked:
+                worker.acked = worker.ack
+                self._out.append(Tell(worker.peer, wire.Ack(worker.ack)))
+        self._owed_acks.clear()

@@ -1,0 +1,240 @@
+"""The broker's process: sockets and signals around the core."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+from vpoller_like.broker import intake
+from vpoller_like.broker.admin import Admin
+from vpoller_like.broker.core import BrokerCore
+from vpoller_like.broker.doors import Doors
+from vpoller_like.broker.events import (
+    Action,
+    AskPlain,
+    DrainAsked,
+    Event,
+    Give,
+    PeerGone,
+    PeerLeft,
+    PlainPeers,
+    PlainRefused,
+    PlainReply,
+    Reply,
+    StopAsked,
+    Tell,
+    Tick,
+    WorkerGarbled,
+    WorkerSays,
+)
+from vpoller_like.broker.packs import Packs
+from vpoller_like.clock import Clock, monotonic
+from vpoller_like.config import BrokerSettings
+from vpoller_like.errors import ProtocolError
+from vpoller_like.protocol import worker as wire
+from vpoller_like.transport.port import Message, Sent
+from vpoller_like.transport.waker import Waker
+
+log = logging.getLogger("vpoller.broker")
+
+#: Seconds between two ticks of the core.
+TICK = 0.05
+#: Milliseconds for the last replies to leave.
+LINGER_MS = 1000
+
+
+class BrokerServer:
+    """Runs one core over one set of doors until it is told to end."""
+
+    def __init__(self, settings: BrokerSettings, clock: Clock = monotonic) -> None:
+        self._clock = clock
+        self._settings = settings
+        self._doors = Doors(settings)
+        self._core = BrokerCore(
+            settings,
+            now=clock(),
+            epoch=int.from_bytes(os.urandom(4), "big") >> 9,
+            new_token=lambda: os.urandom(16),
+        )
+        self._admin = Admin(self._core, self._doors.endpoints, self.drain)
+        self._packs = Packs()
+        self._waker = Waker()
+        self._doors.poll.watch(self._waker.fd)
+        self._next_tick = 0.0
+        self._drain_until: float | None = None
+        self._stopped = False
+        self._perform: dict[type[Any], Callable[[Any], None]] = {
+            Reply: self._reply,
+            Give: self._packs.add,
+            Tell: lambda action: self._tell(action.peer, action.message),
+            AskPlain: self._ask_plain,
+        }
+
+    @property
+    def endpoints(self) -> dict[str, str]:
+        """Where each door is bound, by its name."""
+        return self._doors.endpoints
+
+    def run(self) -> None:
+        """Serve until :meth:`drain` has finished or :meth:`stop` is called."""
+        while not self._stopped:
+            ready = self._doors.poll.wait(self._until_tick())
+            self._waker.clear()
+            self._frontend(ready)
+            self._backend(ready)
+            self._plain(ready)
+            self._admin_requests(ready)
+            self._peers(ready)
+            self._tick()
+            self._send_packs()
+            self._drained()
+        self._feed(StopAsked())
+
+    def drain(self) -> None:
+        """Accept nothing new, finish what was accepted, then end. From any thread."""
+        if self._drain_until is None:
+            self._drain_until = self._clock() + self._settings.drain_ms / 1000
+            self._waker.wake()
+
+    def stop(self) -> None:
+        """End now; what is not answered is answered ``shutting_down`` or ``worker_lost``."""
+        self._stopped = True
+        self._waker.wake()
+
+    def close(self) -> None:
+        """Close all doors."""
+        self._doors.close(LINGER_MS)
+        self._waker.close()
+
+    # What comes in ---------------------------------------------------------------------
+
+    def _frontend(self, ready: set[Any]) -> None:
+        port = self._doors.frontend
+        for message in port.receive(port.socket in ready):
+            request = intake.read(*message, self._settings.max_request)
+            if isinstance(request, Reply):
+                self._core.counters.bad_requests += 1
+                self._reply(request)
+            else:
+                self._feed(request)
+
+    def _backend(self, ready: set[Any]) -> None:
+        port = self._doors.backend
+        for message in port.receive(port.socket in ready):
+            self._feed(_worker_event(message))
+
+    def _plain(self, ready: set[Any]) -> None:
+        port = self._doors.plain
+        for frames, truncated in port.receive(port.socket in ready):
+            if len(frames) == 3 and not frames[1] and not truncated:
+                self._feed(PlainReply(frames[0], frames[2]))
+            else:
+                self._core.counters.garbled += 1
+
+    def _admin_requests(self, ready: set[Any]) -> None:
+        port = self._doors.admin
+        for message in port.receive(port.socket in ready):
+            request = intake.read(*message, self._settings.max_request)
+            if not isinstance(request, Reply):
+                request = self._admin.answer(request, self._clock())
+            self._doors.admin_outbox.send((*request.envelope, request.body))
+
+    def _peers(self, ready: set[Any]) -> None:
+        if self._doors.backend_peers.socket in ready and self._doors.backend_peers.read():
+            self._feed(PeerLeft())
+        if self._doors.plain_peers.socket in ready:
+            self._doors.plain_peers.read()
+            self._feed(PlainPeers(self._doors.plain_peers.peers))
+
+    # Time ------------------------------------------------------------------------------
+
+    def _until_tick(self) -> float:
+        return min(TICK, max(0.0, self._next_tick - self._clock()))
+
+    def _tick(self) -> None:
+        now = self._clock()
+        if now < self._next_tick:
+            return
+        self._next_tick = now + TICK
+        self._feed(Tick())
+        self._doors.frontend_outbox.flush()
+        self._doors.admin_outbox.flush()
+        for peer in self._doors.backend_outbox.flush():
+            self._feed(PeerGone(peer))
+
+    def _drained(self) -> None:
+        if self._drain_until is None:
+            return
+        if not self._core.draining:
+            log.info("draining")
+            self._feed(DrainAsked())
+        if self._core.at_rest or self._clock() > self._drain_until:
+            self._stopped = True
+
+    # What goes out ---------------------------------------------------------------------
+
+    def _feed(self, event: Event) -> None:
+        for action in self._core.handle(event, self._clock()):
+            self._act(action)
+
+    def _act(self, action: Action) -> None:
+        self._perform[type(action)](action)
+
+    def _reply(self, reply: Reply) -> None:
+        if self._doors.frontend_outbox.send((*reply.envelope, reply.body)) is not Sent.DONE:
+            self._core.counters.undeliverable += 1
+
+    def _tell(self, peer: bytes, message: wire.FromBroker) -> None:
+        sent = self._doors.backend_outbox.send((peer, *wire.encode(message)))
+        if sent is not Sent.DONE:
+            self._feed(PeerGone(peer))
+
+    def _send_packs(self) -> None:
+        # A worker that is gone gives its tasks back, and they may be given to another.
+        while packs := list(self._packs.take()):
+            for peer, tasks in packs:
+                self._tell(peer, tasks)
+
+    def _ask_plain(self, action: AskPlain) -> None:
+        if self._doors.plain.send((action.token, b"", action.body)) is not Sent.DONE:
+            self._feed(PlainRefused(action.token))
+
+
+def _worker_event(message: Message) -> Event:
+    peer, *frames = message.frames
+    try:
+        if message.truncated:
+            raise ProtocolError("too many frames")
+        return WorkerSays(peer, wire.decode_from_worker(frames))
+    except ProtocolError as error:
+        log.debug("a worker sent what is no message: %s", error)
+        return WorkerGarbled(peer)
+
+
+def run_broker(settings: BrokerSettings) -> int:
+    """Run a broker in the foreground until SIGTERM or SIGINT; return the exit code.
+
+    The first signal drains: what was accepted is finished. A second one ends at once.
+    Raises ``ConfigError`` where an endpoint cannot be bound.
+    """
+    server = BrokerServer(settings)
+
+    def on_signal(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
+        if server._drain_until is None:
+            server.drain()
+        else:
+            server.stop()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, on_signal)
+    try:
+        log.info("ready: %s", ", ".join(f"{k} {v}" for k, v in server.endpoints.items()))
+        server.run()
+    finally:
+        server.close()
+    log.info("ended")
+    return 0

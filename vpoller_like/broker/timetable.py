@@ -1,0 +1,53 @@
+"""Deadlines of many things, each cheap to set and to forget."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+#: Deadlines are kept to this many seconds; nothing is due too early.
+GRAIN = 0.02
+
+
+class Timetable(Generic[T]):
+    """Things by number, each due at a time.
+
+    Deadlines that fall into the same grain share a bucket, so that setting and
+    cancelling touch a dict and nothing is left behind.
+    """
+
+    def __init__(self) -> None:
+        self._buckets: dict[int, dict[int, T]] = {}
+        self._order: list[int] = []
+        self._where: dict[int, int] = {}
+
+    def __len__(self) -> int:
+        return len(self._where)
+
+    def set(self, number: int, thing: T, due: float) -> None:
+        """Note that ``thing`` is due at ``due``, instead of when it was due before."""
+        self.cancel(number)
+        slot = int(due / GRAIN) + 1
+        bucket = self._buckets.get(slot)
+        if bucket is None:
+            bucket = self._buckets[slot] = {}
+            heapq.heappush(self._order, slot)
+        bucket[number] = thing
+        self._where[number] = slot
+
+    def cancel(self, number: int) -> None:
+        """Forget a thing; nothing happens if it is not here."""
+        slot = self._where.pop(number, None)
+        if slot is not None:
+            del self._buckets[slot][number]
+
+    def pop_due(self, now: float) -> Iterator[T]:
+        """Take out and yield all that is due at ``now``."""
+        while self._order and self._order[0] * GRAIN <= now:
+            bucket = self._buckets.pop(heapq.heappop(self._order))
+            for number in bucket:
+                del self._where[number]
+            yield from bucket.values()

@@ -1,0 +1,1 @@
+"""The only place that touches ZeroMQ: contexts, sockets, polling and waking."""

@@ -1,0 +1,101 @@
+"""Binding an endpoint: to loopback or to a path that nobody else holds."""
+
+from __future__ import annotations
+
+import fcntl
+import ipaddress
+import os
+import stat
+from types import TracebackType
+
+import zmq
+
+from vpoller_like.errors import ConfigError
+
+
+class Binding:
+    """A bound endpoint. ``endpoint`` has the port that was chosen for ``tcp://…:0``."""
+
+    def __init__(self, endpoint: str, lock: int | None = None) -> None:
+        self.endpoint = endpoint
+        self._lock = lock
+
+    def release(self) -> None:
+        """Let go of an ipc path's lock; call it after the socket is closed."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def __enter__(self) -> Binding:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.release()
+
+
+def bind(socket: zmq.Socket[bytes], endpoint: str) -> Binding:
+    """Bind ``socket``; raise ``ConfigError`` where that is impossible or unsafe."""
+    lock = None
+    if endpoint.startswith("tcp://"):
+        _require_loopback(endpoint)
+    elif endpoint.startswith("ipc://"):
+        lock = _lock_path(endpoint.removeprefix("ipc://"))
+    try:
+        socket.bind(endpoint)
+    except zmq.ZMQError as error:
+        if lock is not None:
+            os.close(lock)
+        raise ConfigError(f"cannot bind {endpoint}: {_reason(error)}") from error
+    return Binding(socket.get_string(zmq.LAST_ENDPOINT), lock)
+
+
+def _reason(error: zmq.ZMQError) -> str:
+    if error.errno == zmq.EADDRINUSE:
+        return "the address is in use; end the program that holds it or choose another port"
+    return str(error)
+
+
+def _require_loopback(endpoint: str) -> None:
+    host = endpoint.removeprefix("tcp://").rpartition(":")[0].strip("[]")
+    if host == "localhost":
+        return
+    try:
+        loopback = ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        loopback = False
+    if not loopback:
+        raise ConfigError(
+            f"{endpoint} is not a loopback address, and this endpoint neither encrypts nor asks "
+            "who calls; bind 127.0.0.1 and reach it through a tunnel"
+        )
+
+
+def _lock_path(path: str) -> int:
+    """Lock ``path`` before it is bound: a second bind would silently steal it."""
+    folder = os.path.dirname(path) or "."
+    _require_private(folder)
+    lock = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(lock)
+        raise ConfigError(f"cannot bind ipc://{path}: another process holds it") from error
+    if os.path.exists(path) and not stat.S_ISSOCK(os.stat(path).st_mode):
+        os.close(lock)
+        raise ConfigError(f"cannot bind ipc://{path}: there is a file that is not a socket")
+    return lock
+
+
+def _require_private(folder: str) -> None:
+    os.makedirs(folder, mode=0o700, exist_ok=True)
+    found = os.stat(folder)
+    if found.st_uid != os.geteuid() or found.st_mode & 0o077:
+        raise ConfigError(
+            f"{folder} must belong to this user and be closed to others (chmod 700) to hold "
+            "a socket"
+        )

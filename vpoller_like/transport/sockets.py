@@ -1,0 +1,80 @@
+"""The sockets of the fabric, with the options that each needs.
+
+Why these values: a ROUTER is MANDATORY so that a vanished peer is an error and not
+silence; RCVHWM is low because the limit counts messages, not bytes; the handshake has
+2 s, so that half-open peers do not pile up; DEALERs connect with IMMEDIATE, so that
+nothing is queued for a peer that is not there.
+"""
+
+from __future__ import annotations
+
+import zmq
+
+from vpoller_like.protocol.limits import MAX_FRAME, MAX_WORKER_FRAME
+from vpoller_like.transport.binding import Binding, bind
+from vpoller_like.transport.port import Port
+
+Context = zmq.Context[zmq.Socket[bytes]]
+Options = dict[zmq.SocketOption, int]
+
+_COMMON: Options = {
+    zmq.LINGER: 0,
+    zmq.RCVHWM: 50,
+    zmq.HANDSHAKE_IVL: 2000,
+    zmq.BACKLOG: 1024,
+    zmq.RECONNECT_IVL: 100,
+    zmq.RECONNECT_IVL_MAX: 1000,
+    zmq.TCP_KEEPALIVE: 1,
+}
+_ROUTER: Options = {zmq.ROUTER_MANDATORY: 1, zmq.ROUTER_HANDOVER: 0}
+#: Workers: a cut link is noticed within seconds.
+_QUICK_HEARTBEAT: Options = {zmq.HEARTBEAT_IVL: 1000, zmq.HEARTBEAT_TIMEOUT: 3000}
+#: Clients: thousands of idle ones must cost nothing (at 1 s, 5,000 cost half a core).
+_SLOW_HEARTBEAT: Options = {zmq.HEARTBEAT_IVL: 60_000, zmq.HEARTBEAT_TIMEOUT: 60_000}
+
+
+def frontend(context: Context, endpoint: str) -> tuple[Port, Binding]:
+    """Bind the ROUTER that clients ask."""
+    options: Options = {**_ROUTER, **_SLOW_HEARTBEAT, zmq.MAXMSGSIZE: MAX_FRAME}
+    return _bound(context, zmq.ROUTER, endpoint, options)
+
+
+def backend(context: Context, endpoint: str) -> tuple[Port, Binding]:
+    """Bind the ROUTER that workers register at."""
+    options: Options = {**_ROUTER, **_QUICK_HEARTBEAT, zmq.MAXMSGSIZE: MAX_WORKER_FRAME}
+    return _bound(context, zmq.ROUTER, endpoint, options)
+
+
+def plain_backend(context: Context, endpoint: str) -> tuple[Port, Binding]:
+    """Bind the DEALER that plain REP workers connect to.
+
+    Its SNDHWM is 1: a REP worker takes one request at a time, and what waits in its
+    pipe cannot be given to another.
+    """
+    options: Options = {**_QUICK_HEARTBEAT, zmq.MAXMSGSIZE: MAX_WORKER_FRAME, zmq.SNDHWM: 1}
+    return _bound(context, zmq.DEALER, endpoint, options)
+
+
+def worker_link(context: Context, endpoint: str) -> Port:
+    """Connect the DEALER by which a worker serves one broker."""
+    options: Options = {**_QUICK_HEARTBEAT, zmq.MAXMSGSIZE: MAX_WORKER_FRAME, zmq.IMMEDIATE: 1}
+    socket = _socket(context, zmq.DEALER, options)
+    socket.connect(endpoint)
+    return Port(socket)
+
+
+def _bound(context: Context, kind: int, endpoint: str, options: Options) -> tuple[Port, Binding]:
+    socket = _socket(context, kind, options)
+    try:
+        binding = bind(socket, endpoint)
+    except BaseException:
+        socket.close(0)
+        raise
+    return Port(socket), binding
+
+
+def _socket(context: Context, kind: int, options: Options) -> zmq.Socket[bytes]:
+    socket = context.socket(kind)
+    for option, value in {**_COMMON, **options}.items():
+        socket.set(option, value)
+    return socket
