@@ -83,7 +83,7 @@ class BrokerServer:
         """Serve until :meth:`drain` has finished or :meth:`stop` is called."""
         while not self._stopped:
             ready = self._doors.poll.wait(self._until_tick())
-            self._waker.clear()
+            self._woken(ready)
             self._frontend(ready)
             self._backend(ready)
             self._plain(ready)
@@ -111,6 +111,10 @@ class BrokerServer:
         self._waker.close()
 
     # What comes in ---------------------------------------------------------------------
+
+    def _woken(self, ready: set[Any]) -> None:
+        if self._waker.fd in ready:
+            self._waker.clear()
 
     def _frontend(self, ready: set[Any]) -> None:
         port = self._doors.frontend
