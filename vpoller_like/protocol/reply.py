@@ -63,7 +63,7 @@ def with_meta(body: bytes, meta: ReplyMeta, encoding: Encoding) -> bytes:
     It is added in place: the broker does not decode results.
     """
     if encoding is Encoding.JSON:
-        text = body.rstrip()[:-1]
+        text = body.rstrip()[:-1].rstrip()
         comma = b"" if text.endswith(b"{") else b","
         return b"".join((text, comma, b'"meta":', msgspec.json.encode(meta), b"}"))
     size, header = _map_header(body)
@@ -94,12 +94,17 @@ def parse_reply(body: bytes) -> dict[str, Any]:
 def _map_header(body: bytes) -> tuple[int, int]:
     """Return a MessagePack map's number of pairs and its header's length."""
     first = body[0] if body else 0
+    width = {0xDE: 2, 0xDF: 4}.get(first, 0)
     if first & 0xF0 == 0x80:
-        return first & 0x0F, 1
-    width = {0xDE: 2, 0xDF: 4}.get(first)
-    if width is None or len(body) < 1 + width:
+        size = first & 0x0F
+    elif width:
+        size = int.from_bytes(body[1 : 1 + width], "big")
+    else:
         raise ProtocolError("not a MessagePack map", body)
-    return int.from_bytes(body[1 : 1 + width], "big"), 1 + width
+    # A pair takes two bytes at least: a count beyond that is a lie, or cut off.
+    if len(body) < 1 + width + 2 * size:
+        raise ProtocolError("a MessagePack map that is cut off", body)
+    return size, 1 + width
 
 
 def _write_map_header(size: int) -> bytes:

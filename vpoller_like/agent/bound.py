@@ -1,0 +1,88 @@
+"""A task of one agent instance: calling it, with every ending turned into a reply."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from vpoller_like.agent.answer import Answer
+from vpoller_like.agent.faults import answer_for
+from vpoller_like.agent.outcome import Outcome, fitted, refused
+from vpoller_like.agent.results import write
+from vpoller_like.errors import BadRequest, ProtocolError, VPollerError
+from vpoller_like.protocol.encoding import Encoding, decode_object, encode
+from vpoller_like.protocol.limits import MAX_REPLY
+from vpoller_like.protocol.request import parameters
+
+if TYPE_CHECKING:
+    from vpoller_like.agent.agent import Agent
+    from vpoller_like.agent.task import Task
+
+P = TypeVar("P")
+R = TypeVar("R")
+
+
+class BoundTask(Generic[P, R]):
+    """``agent.vm_get``: callable as on the wire, and ``.function`` as plain Python."""
+
+    def __init__(self, task: Task[P, R], agent: Agent) -> None:
+        self.task = task
+        self.agent = agent
+
+    def __call__(self, msg: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Run the task on ``msg``, its parameters, and return the reply's envelope.
+
+        Both go through JSON, so that this is what a client gets over the wire. Errors
+        come back as an envelope with ``success`` 1; nothing is raised.
+        """
+        try:
+            fields = on_the_wire({} if msg is None else msg)
+        except VPollerError as error:
+            return decode_object(refused(error, Encoding.JSON).body)
+        return decode_object(self.run(parameters(fields)).body)
+
+    def function(self, params: P) -> R:
+        """Call the function itself: ``params`` as it takes them, its bare result or error."""
+        return self.task.function(self.agent, params)
+
+    def run(
+        self,
+        params: dict[str, Any],
+        encoding: Encoding = Encoding.JSON,
+        max_reply: int = MAX_REPLY,
+    ) -> Outcome:
+        """Run the task on decoded ``params`` and return its reply, in ``encoding``.
+
+        Never raises, but for ``KeyboardInterrupt`` and ``SystemExit``. A reply beyond
+        ``max_reply`` bytes becomes ``too_large``.
+        """
+        try:
+            outcome = Outcome("", self._reply(params, encoding))
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:
+            secrets = self.task.schema.secrets(params)
+            outcome = refused(answer_for(error, self.task.name, secrets), encoding)
+        return fitted(outcome, self.task.name, encoding, max_reply)
+
+    def _reply(self, params: dict[str, Any], encoding: Encoding) -> bytes:
+        task = self.task
+        result: Any = task.function(self.agent, task.schema.read(params))
+        if isinstance(result, Answer):
+            return write(result.result, result.msg, encoding, self.agent.encode_value)
+        return write(result, task.msg, encoding, self.agent.encode_value)
+
+
+def on_the_wire(fields: Any) -> dict[str, Any]:
+    """Return a request's ``fields`` as they arrive at the other end of a wire.
+
+    Raises ``BadRequest`` where they cannot be written, ``ProtocolError`` for no object.
+    """
+    try:
+        body = encode(fields, Encoding.JSON)
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        raise BadRequest(f"the request cannot be written as JSON: {error}") from error
+    try:
+        return decode_object(body)
+    except ProtocolError as error:
+        raise BadRequest(error.message) from error

@@ -1,0 +1,146 @@
+"""Agents in this process: finding the one that a request is for, and asking it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from difflib import get_close_matches
+from typing import Any
+
+import msgspec
+
+from vpoller_like.agent.agent import Agent, tasks_of
+from vpoller_like.agent.bound import BoundTask, on_the_wire
+from vpoller_like.agent.outcome import Outcome, refused
+from vpoller_like.agent.routes import AnyTask, Route
+from vpoller_like.errors import AgentError, BadRequest, UnknownMethod, VPollerError
+from vpoller_like.protocol.encoding import Encoding, decode_object, encoding_of
+from vpoller_like.protocol.limits import MAX_HOSTNAME, MAX_LABEL, MAX_REPLY
+from vpoller_like.protocol.request import Head, field_fault
+from vpoller_like.protocol.worker import Offer
+
+log = logging.getLogger("vpoller.agent")
+
+
+class AgentHost:
+    """Runs requests on the agents given to it; any number of threads may call at once.
+
+    Raises ``AgentError`` where two instances serve the same method for the same host, or
+    an agent is declared in a way that no broker would take.
+    """
+
+    def __init__(self, agents: Iterable[Agent]) -> None:
+        self.agents = list(agents)
+        self._routes: dict[str, Route] = {}
+        for agent in self.agents:
+            _check(agent)
+            self._add(agent)
+
+    def offers(self) -> list[Offer]:
+        """Return what is served here: an offer for each agent, with all its hosts."""
+        offers: dict[tuple[type[Agent], bool], Offer] = {}
+        for agent in self.agents:
+            key = (type(agent), agent.hostnames is None)
+            if key in offers:
+                (offers[key].hosts or []).extend(agent.hostnames or [])
+            else:
+                offers[key] = _offer(agent)
+        return list(offers.values())
+
+    def setup(self) -> None:
+        """Set every agent up. If one fails, tear down the others and raise ``AgentError``."""
+        for index, agent in enumerate(self.agents):
+            try:
+                agent.setup()
+            except Exception as error:
+                _tear_down(self.agents[:index])
+                raise AgentError(
+                    f"agent {agent.name}: setup failed: {type(error).__name__}: {error}"
+                ) from error
+
+    def teardown(self) -> None:
+        """Tear every agent down, the last first. What they raise is logged."""
+        _tear_down(self.agents)
+
+    def execute(self, body: bytes, max_reply: int = MAX_REPLY) -> Outcome:
+        """Run the request ``body``; the reply is in the request's encoding.
+
+        Never raises, but for ``KeyboardInterrupt`` and ``SystemExit``. A reply beyond
+        ``max_reply`` bytes becomes ``too_large``.
+        """
+        encoding = encoding_of(body)
+        try:
+            fields = decode_object(body)
+            bound = self._find(fields)
+        except VPollerError as error:
+            return refused(error, encoding)
+        return bound.run(_take_parameters(fields), encoding, max_reply)
+
+    def call(self, fields: dict[str, Any]) -> dict[str, Any]:
+        """Run the request ``fields`` and return the reply's envelope.
+
+        Both go through JSON, as they would on their way to a worker and back.
+        """
+        try:
+            fields = on_the_wire(fields)
+            bound = self._find(fields)
+        except VPollerError as error:
+            return decode_object(refused(error, Encoding.JSON).body)
+        return decode_object(bound.run(_take_parameters(fields)).body)
+
+    def _add(self, agent: Agent) -> None:
+        for task in tasks_of(agent).values():
+            # Resolves the parameters' types now rather than at the first request.
+            task.method()
+            self._routes.setdefault(task.name, Route(task.name)).add(BoundTask(task, agent))
+
+    def _find(self, fields: dict[str, Any]) -> AnyTask:
+        try:
+            head = msgspec.convert(fields, Head)
+        except msgspec.ValidationError as error:
+            raise BadRequest(field_fault(error)) from None
+        route = self._routes.get(head.method)
+        if route is None:
+            raise self._unknown(head.method)
+        return route.pick(head.hostname)
+
+    def _unknown(self, method: str) -> UnknownMethod:
+        close = get_close_matches(method, self._routes, 1)
+        hint = f"; did you mean {close[0]}?" if close else ""
+        return UnknownMethod(f"no agent here serves {method}{hint}", method=method)
+
+
+def _take_parameters(fields: dict[str, Any]) -> dict[str, Any]:
+    """Return the method's own parameters. ``fields`` is ours: no copy is needed."""
+    fields.pop("method", None)
+    fields.pop("hostname", None)
+    fields.pop("meta", None)
+    return fields
+
+
+def _offer(agent: Agent) -> Offer:
+    hosts = None if agent.hostnames is None else list(agent.hostnames)
+    methods = [task.method() for task in tasks_of(agent).values()]
+    return Offer(agent=agent.name, methods=methods, hosts=hosts)
+
+
+def _tear_down(agents: list[Agent]) -> None:
+    for agent in reversed(agents):
+        try:
+            agent.teardown()
+        except Exception:
+            log.exception("agent %s: teardown failed", agent.name)
+
+
+def _check(agent: Agent) -> None:
+    kind = type(agent).__qualname__
+    if not isinstance(agent.name, str) or not 0 < len(agent.name) <= MAX_LABEL:
+        raise AgentError(f'{kind} has no name; give it one: name = "..."')
+    if not tasks_of(agent):
+        raise AgentError(f"agent {agent.name}: {kind} has no tasks; decorate a method with @task")
+    for hostname in agent.hostnames or ():
+        if not isinstance(hostname, str) or not 0 < len(hostname) <= MAX_HOSTNAME:
+            raise AgentError(
+                f"agent {agent.name}: hostname {hostname!r} is not a string of 1 to "
+                f"{MAX_HOSTNAME} characters"
+            )

@@ -1,0 +1,188 @@
+"""A task's parameters: what it declares, and reading what a client sent into it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, TypeVar
+
+import msgspec
+from msgspec import inspect
+
+from vpoller_like.agent.describe import plain_default, type_words
+from vpoller_like.agent.secrets import secret_values
+from vpoller_like.errors import AgentError, InvalidParams
+from vpoller_like.protocol.request import field_fault
+from vpoller_like.protocol.worker import Param
+
+T = TypeVar("T")
+
+#: Marks a secret parameter: ``password: Secret[str]``. Its value appears in no log and
+#: in no error message.
+Secret = Annotated[T, msgspec.Meta(extra={"secret": True})]
+
+
+class Params(msgspec.Struct, frozen=True):
+    """Base for a task's parameters; any other ``msgspec.Struct`` does as well.
+
+    Parameters that are not declared are ignored, and ``null`` for one with a default is
+    the default: clients of vPoller send every parameter they know of, unset ones as null.
+    """
+
+
+class Schema:
+    """The parameters of a task that takes a plain dict: anything goes."""
+
+    #: For people and tools.
+    params: tuple[Param, ...] = ()
+    #: Names of the parameters that are secret.
+    secret: frozenset[str] = frozenset()
+
+    def read(self, given: dict[str, Any]) -> Any:
+        """Return what the task's function gets; raise ``InvalidParams``."""
+        return given
+
+    def secrets(self, given: Mapping[str, Any]) -> list[str]:
+        """Return the secret texts among the parameters ``given``, longest first."""
+        return secret_values(given, self.secret, {param.name for param in self.params})
+
+
+class StructSchema(Schema):
+    """The parameters of a task that takes a Struct."""
+
+    def __init__(self, info: inspect.StructType) -> None:
+        self.params = tuple(_param(field) for field in info.fields)
+        self.secret = frozenset(param.name for param in self.params if param.secret)
+        self._struct = info.cls
+        self._keeps_null = frozenset(
+            field.encode_name
+            for field in info.fields
+            if field.required and _admits_null(field.type)
+        )
+
+    def read(self, given: dict[str, Any]) -> Any:
+        """Return the Struct that ``given`` makes; raise ``InvalidParams`` naming the field.
+
+        The error may quote a secret value, where a Literal or the Struct's own check refuses
+        it: it is for :func:`~.faults.answer_for` to hide, like any that a task raises.
+        """
+        if None in given.values():
+            given = {
+                key: value
+                for key, value in given.items()
+                if value is not None or key in self._keeps_null
+            }
+        try:
+            return msgspec.convert(given, self._struct, str_keys=True)
+        except (msgspec.ValidationError, OverflowError, RecursionError) as error:
+            raise self._invalid(error) from None
+
+    def _invalid(self, error: Exception) -> InvalidParams:
+        message = complaint(error)
+        field, colon, fault = message.partition(": ")
+        if not colon or " " in field:
+            return InvalidParams(message)
+        if fault.startswith("invalid enum value"):
+            message += "".join(
+                f"; expected {param.type}" for param in self.params if param.name == field
+            )
+        return InvalidParams(message, field=field)
+
+
+def schema_of(annotation: Any, where: str) -> Schema:
+    """Return the schema that a task's parameter annotation stands for.
+
+    ``where`` names the function in errors. Raises ``AgentError`` for anything but a dict,
+    a Struct, or no annotation.
+    """
+    try:
+        info = inspect.type_info(annotation)
+    except (TypeError, NameError) as error:
+        raise AgentError(f"{where}: parameters cannot be understood: {error}") from error
+    if isinstance(info, inspect.StructType):
+        return StructSchema(info)
+    if isinstance(info, inspect.AnyType | inspect.DictType):
+        return Schema()
+    raise AgentError(
+        f"{where}: parameters must be a msgspec.Struct or a dict, not {type_words(info)}"
+    )
+
+
+_MISSING = re.compile(
+    r"^Object missing required field `(?P<field>[^`]*)`(?: - at `\$(?P<at>.*)`)?$"
+)
+_UNKNOWN = re.compile(
+    r"^Object contains unknown field `(?P<field>[^`]*)`(?: - at `\$(?P<at>.*)`)?$"
+)
+
+
+def complaint(error: Exception) -> str:
+    """Return ``name: missing``, ``seconds: expected float, got str`` and the like."""
+    for pattern, word in ((_MISSING, "missing"), (_UNKNOWN, "unknown parameter")):
+        if found := pattern.match(str(error)):
+            path = f"{found['at'] or ''}.{found['field']}".lstrip(".")
+            return f"{path}: {word}"
+    if isinstance(error, msgspec.ValidationError):
+        return field_fault(error)
+    return f"parameters cannot be read: {error}"
+
+
+def _param(field: inspect.Field) -> Param:
+    secret = _is_secret(field.type)
+    return Param(
+        name=field.encode_name,
+        type=type_words(field.type),
+        required=field.required,
+        default=None if secret else plain_default(field),
+        doc=_description(field.type),
+        secret=secret,
+    )
+
+
+def _description(kind: inspect.Type) -> str:
+    schema = (kind.extra_json_schema or {}) if isinstance(kind, inspect.Metadata) else {}
+    inner = (_description(part) for part in _shallow(kind))
+    return str(schema.get("description", "")) or next(filter(None, inner), "")
+
+
+def _admits_null(kind: inspect.Type) -> bool:
+    return isinstance(kind, inspect.AnyType | inspect.NoneType) or any(
+        _admits_null(part) for part in _shallow(kind)
+    )
+
+
+def _shallow(kind: inspect.Type) -> tuple[inspect.Type, ...]:
+    if isinstance(kind, inspect.Metadata):
+        return (kind.type,)
+    return kind.types if isinstance(kind, inspect.UnionType) else ()
+
+
+def _is_secret(kind: inspect.Type) -> bool:
+    """Say whether a type is marked secret or holds, at any depth, one that is."""
+    return any(
+        isinstance(part, inspect.Metadata) and bool((part.extra or {}).get("secret"))
+        for part in _parts(kind, set())
+    )
+
+
+def _parts(kind: inspect.Type, seen: set[type]) -> Iterator[inspect.Type]:
+    yield kind
+    for part in _inner(kind, seen):
+        yield from _parts(part, seen)
+
+
+def _inner(kind: inspect.Type, seen: set[type]) -> tuple[inspect.Type, ...]:
+    match kind:
+        case inspect.CollectionType():
+            return (kind.item_type,)
+        case inspect.TupleType():
+            return kind.item_types
+        case inspect.DictType():
+            return (kind.key_type, kind.value_type)
+        case inspect.StructType() | inspect.DataclassType() | inspect.TypedDictType():
+            # A Struct may hold itself.
+            if kind.cls in seen:
+                return ()
+            seen.add(kind.cls)
+            return tuple(field.type for field in kind.fields)
+    return _shallow(kind)
