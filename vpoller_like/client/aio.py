@@ -1,0 +1,90 @@
+"""The client for asyncio programs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable
+from types import TracebackType
+from typing import Any
+
+from vpoller_like.client.base import NetworkClient
+from vpoller_like.client.call import message_of
+from vpoller_like.client.flight import Flight
+from vpoller_like.client.outcome import Envelope, result_of
+from vpoller_like.client.pipeline import Pipeline
+from vpoller_like.transport.aio import readable
+
+
+class AsyncVPollerClient(NetworkClient):
+    """Asks a broker, or the next one where that fails; any number of tasks at once.
+
+    ``endpoint`` is a broker's frontend or a list of them; ``timeout`` is milliseconds per
+    try; ``retries`` is how often a request is sent in all; ``max_request`` is the largest
+    request in bytes. Raises ``ConfigError`` where one of them is wrong.
+
+    A cancelled call closes its connection. The client is not bound to an event loop.
+    """
+
+    async def run(self, msg: dict[str, Any]) -> Envelope:
+        """Send the request ``msg`` and return the reply's envelope.
+
+        Nothing that a broker or the network does raises: a failure is an envelope too, and
+        so is a request that cannot be written or is too large. Raises ``TypeError`` where
+        ``msg`` is not a dict, ``RuntimeError`` after :meth:`close`.
+        """
+        with self._flight() as flight:
+            flight.launch(0, msg)
+            flight.turn()
+            while 0 not in flight.landed:
+                await _wait(flight)
+                flight.turn()
+            return flight.landed.pop(0)
+
+    async def call(self, method: str, /, hostname: str | None = None, **params: Any) -> Any:
+        """Run ``method`` with these parameters and return its result.
+
+        Raises the :class:`~vpoller_like.errors.RequestError` that the reply tells of, or
+        :class:`~vpoller_like.errors.NoAnswer`.
+        """
+        return result_of(await self.run(message_of(method, hostname, params)))
+
+    def map(self, requests: Iterable[dict[str, Any]], window: int = 64) -> AsyncIterator[Envelope]:
+        """Send many requests and yield their envelopes in the requests' order.
+
+        ``requests`` is drawn from as replies come in, with at most ``window`` unanswered;
+        each is tried on its own, as :meth:`run` does. Nothing is sent again while the caller
+        is busy with an envelope.
+        """
+        return _stream(Pipeline(self._flight(), requests, window))
+
+    async def close(self) -> None:
+        """Close all connections; what other tasks have under way ends by itself."""
+        self._close()
+
+    async def __aenter__(self) -> AsyncVPollerClient:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+
+async def _stream(pipeline: Pipeline) -> AsyncIterator[Envelope]:
+    with pipeline:
+        while not pipeline.is_finished:
+            envelope = pipeline.turn()
+            if envelope is not None:
+                yield envelope
+                # Where replies come faster than they are used, other tasks live too.
+                await asyncio.sleep(0)
+            elif not pipeline.is_finished:
+                await _wait(pipeline.flight)
+
+
+async def _wait(flight: Flight) -> None:
+    """Wait until there may be something to do."""
+    await readable(flight.filenos(), flight.patience())

@@ -1,0 +1,56 @@
+"""What the synchronous and the asynchronous client have in common."""
+
+from __future__ import annotations
+
+import os
+import weakref
+from collections.abc import Sequence
+
+from vpoller_like.client.flight import Flight
+from vpoller_like.client.policy import policy
+from vpoller_like.protocol.limits import MAX_REQUEST
+from vpoller_like.transport.requester import Requester, require_endpoint
+
+
+class NetworkClient:
+    """Settings, and the connections of this process.
+
+    ``endpoint`` is a broker's frontend or a list of them; ``timeout`` is milliseconds per
+    try; ``retries`` is how often a request is sent in all; ``max_request`` is the largest
+    request in bytes. Raises ``ConfigError`` where one of them is wrong.
+    """
+
+    def __init__(
+        self,
+        endpoint: str | Sequence[str] = "tcp://127.0.0.1:10123",
+        timeout: float = 3000,
+        retries: int = 3,
+        *,
+        max_request: int = MAX_REQUEST,
+    ) -> None:
+        self._policy = policy(endpoint, timeout, retries, max_request)
+        for each in self._policy.endpoints:
+            require_endpoint(each)
+        # By process: a fork's child must not touch its parent's sockets, nor drop them.
+        self._requesters: dict[int, Requester] = {}
+        self._finalizer = weakref.finalize(self, _close_own, self._requesters)
+
+    def _flight(self) -> Flight:
+        """Return a flight over this process's connections."""
+        if not self._finalizer.alive:
+            raise RuntimeError("the client is closed; make a new one")
+        requester = self._requesters.get(os.getpid())
+        if requester is None:
+            # Atomic, so that of two threads that come here at once both get the same one.
+            fresh = Requester(self._policy.endpoints)
+            requester = self._requesters.setdefault(os.getpid(), fresh)
+        return Flight(requester, self._policy)
+
+    def _close(self) -> None:
+        self._finalizer()
+
+
+def _close_own(requesters: dict[int, Requester]) -> None:
+    requester = requesters.get(os.getpid())
+    if requester is not None:
+        requester.close()

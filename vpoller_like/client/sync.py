@@ -1,0 +1,91 @@
+"""The client for programs that wait."""
+
+from __future__ import annotations
+
+import math
+import select
+from collections.abc import Iterable, Iterator
+from types import TracebackType
+from typing import Any
+
+from vpoller_like.client.base import NetworkClient
+from vpoller_like.client.call import message_of
+from vpoller_like.client.flight import Flight
+from vpoller_like.client.outcome import Envelope, result_of
+from vpoller_like.client.pipeline import Pipeline
+
+
+class VPollerClient(NetworkClient):
+    """Asks a broker, or the next one where that fails.
+
+    ``endpoint`` is a broker's frontend or a list of them; ``timeout`` is milliseconds per
+    try; ``retries`` is how often a request is sent in all; ``max_request`` is the largest
+    request in bytes. Raises ``ConfigError`` where one of them is wrong.
+
+    Any number of threads may use one client, and so may a process forked from its own.
+    """
+
+    def run(self, msg: dict[str, Any]) -> Envelope:
+        """Send the request ``msg`` and return the reply's envelope.
+
+        Nothing that a broker or the network does raises: a failure is an envelope too, and
+        so is a request that cannot be written or is too large. Raises ``TypeError`` where
+        ``msg`` is not a dict, ``RuntimeError`` after :meth:`close`.
+        """
+        with self._flight() as flight:
+            flight.launch(0, msg)
+            flight.turn()
+            while 0 not in flight.landed:
+                _wait(flight)
+                flight.turn()
+            return flight.landed.pop(0)
+
+    def call(self, method: str, /, hostname: str | None = None, **params: Any) -> Any:
+        """Run ``method`` with these parameters and return its result.
+
+        Raises the :class:`~vpoller_like.errors.RequestError` that the reply tells of, or
+        :class:`~vpoller_like.errors.NoAnswer`.
+        """
+        return result_of(self.run(message_of(method, hostname, params)))
+
+    def map(self, requests: Iterable[dict[str, Any]], window: int = 64) -> Iterator[Envelope]:
+        """Send many requests and yield their envelopes in the requests' order.
+
+        ``requests`` is drawn from as replies come in, with at most ``window`` unanswered;
+        each is tried on its own, as :meth:`run` does. Nothing is sent again while the caller
+        is busy with an envelope.
+        """
+        return _stream(Pipeline(self._flight(), requests, window))
+
+    def close(self) -> None:
+        """Close all connections; what other threads have under way ends by itself."""
+        self._close()
+
+    def __enter__(self) -> VPollerClient:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def _stream(pipeline: Pipeline) -> Iterator[Envelope]:
+    with pipeline:
+        while not pipeline.is_finished:
+            envelope = pipeline.turn()
+            if envelope is not None:
+                yield envelope
+            elif not pipeline.is_finished:
+                _wait(pipeline.flight)
+
+
+def _wait(flight: Flight) -> None:
+    """Wait until there may be something to do."""
+    poll = select.poll()
+    for fileno in flight.filenos():
+        poll.register(fileno, select.POLLIN)
+    poll.poll(math.ceil(flight.patience() * 1000))

@@ -1,0 +1,238 @@
+"""The asking side's sockets: one DEALER for each conversation, and a pool of idle ones.
+
+A DEALER with one endpoint and IMMEDIATE set can be written to only while its peer is
+there. So "not connected yet" and "the broker has just gone" are both visible without
+waiting for a time-out, which a REQ socket cannot do. Each request carries a token in front
+of the delimiter; brokers echo it, and a reply is known by it.
+"""
+
+from __future__ import annotations
+
+import struct
+import threading
+from typing import Any, NamedTuple
+
+import zmq
+import zmq.backend
+
+from vpoller_like.errors import ConfigError, Unreachable
+from vpoller_like.transport.context import new_context
+
+_NOBLOCK = int(zmq.NOBLOCK)
+_SNDMORE_NOBLOCK = int(zmq.SNDMORE) | _NOBLOCK
+_RCVMORE = int(zmq.RCVMORE)
+_EVENTS = int(zmq.EVENTS)
+_POLLIN = int(zmq.POLLIN)
+_POLLOUT = int(zmq.POLLOUT)
+_FD = int(zmq.FD)
+_IPV6 = int(zmq.IPV6)
+
+#: Without a limit on what may be queued, "cannot be written" means "not connected". The
+#: client's window is the limit.
+_OPTIONS = {
+    int(zmq.LINGER): 0,
+    int(zmq.IMMEDIATE): 1,
+    int(zmq.SNDHWM): 0,
+    int(zmq.HANDSHAKE_IVL): 2000,
+    int(zmq.TCP_KEEPALIVE): 1,
+}
+
+_REPLY_FRAMES = 3
+
+#: Idle connections kept for one endpoint; more calls at once than this open new ones.
+MAX_IDLE = 32
+
+
+class Reply(NamedTuple):
+    """A reply's body, and the token of the request that it answers."""
+
+    token: bytes
+    body: bytes
+
+
+class Channel:
+    """One connection to one endpoint. Nothing here blocks; one thread at a time.
+
+    Raises ``Unreachable`` where no socket can be made for ``endpoint``.
+    """
+
+    def __init__(self, context: Any, endpoint: str) -> None:
+        #: Whether the broker was there when :meth:`receive` looked last.
+        self.connected = False
+        self._count = 0
+        # The base socket: pyzmq's own costs more per frame, and complains when a forked
+        # child drops what it may not close.
+        self._socket: Any = None
+        try:
+            self._socket = zmq.backend.Socket(context, zmq.DEALER)
+            for option, value in _OPTIONS.items():
+                self._socket.set(option, value)
+            # Only where it is asked for: with it, libzmq may take localhost for ::1 alone.
+            self._socket.set(_IPV6, int("[" in endpoint))
+            self._socket.connect(endpoint)
+        except zmq.ZMQError as error:
+            self.close()
+            raise Unreachable(f"{endpoint}: {error}") from error
+        self._fileno: int = self._socket.get(_FD)
+
+    def fileno(self) -> int:
+        """Return a descriptor that becomes readable when something may have changed.
+
+        It tells of changes only: wait for it after a :meth:`receive` that found nothing,
+        with nothing done to the channel since.
+        """
+        return self._fileno
+
+    def send(self, body: bytes) -> bytes | None:
+        """Send a request; return its token, or ``None`` if there is no connection."""
+        self._count += 1
+        token = struct.pack(">I", self._count & 0xFFFFFFFF)
+        send = self._socket.send
+        try:
+            send(token, _SNDMORE_NOBLOCK)
+        except zmq.Again:
+            return None
+        send(b"", _SNDMORE_NOBLOCK)
+        send(body, _NOBLOCK)
+        return token
+
+    def receive(self) -> list[Reply]:
+        """Return the replies that have arrived, and renew :attr:`connected`."""
+        replies: list[Reply] = []
+        while self._look() & _POLLIN:
+            frames = self._receive_frames()
+            if len(frames) == _REPLY_FRAMES and not frames[1]:
+                replies.append(Reply(frames[0], frames[2]))
+        return replies
+
+    def _look(self) -> int:
+        # One look for both: a second one would swallow the descriptor's signal for a reply
+        # that came after the first.
+        events: int = self._socket.get(_EVENTS)
+        self.connected = bool(events & _POLLOUT)
+        return events
+
+    def _receive_frames(self) -> list[bytes]:
+        """Read one message; of one with too many frames, keep only enough to tell."""
+        recv, more = self._socket.recv, self._socket.get
+        frames = [recv(_NOBLOCK)]
+        while more(_RCVMORE):
+            frame = recv(_NOBLOCK)
+            if len(frames) <= _REPLY_FRAMES:
+                frames.append(frame)
+        return frames
+
+    def close(self) -> None:
+        """Close the socket at once; what is not sent yet is dropped."""
+        if self._socket is not None:
+            self._socket.close(0)
+
+
+class Requester:
+    """Lends out channels to ``endpoints``, and keeps those that come back clean.
+
+    Safe from any thread; a channel belongs to who took it until it is given back. Belongs
+    to the process that made it.
+    """
+
+    def __init__(self, endpoints: tuple[str, ...]) -> None:
+        self._endpoints = endpoints
+        #: The endpoint, by its index, that answered last.
+        self.preferred = 0
+        self._lock = threading.Lock()
+        self._context: Any = None
+        self._idle: list[list[Channel]] = [[] for _ in endpoints]
+        self._lent = 0
+        self._closed = False
+
+    def take(self, endpoint: int) -> Channel:
+        """Return a channel to the endpoint with this index, connected or connecting.
+
+        Raises ``Unreachable`` where none can be opened, ``RuntimeError`` after
+        :meth:`close`.
+        """
+        with self._lock:
+            if self._closed:
+                raise RuntimeError("the client is closed; make a new one")
+            context = self._opened_context(self._endpoints[endpoint])
+            channel = _live(self._idle[endpoint])
+            self._lent += 1
+        if channel is not None:
+            return channel
+        try:
+            return Channel(context, self._endpoints[endpoint])
+        except BaseException:
+            self._returned()
+            raise
+
+    def give_back(self, endpoint: int, channel: Channel, *, clean: bool) -> None:
+        """Take ``channel`` back; keep it if it is ``clean``, that is, owes no reply."""
+        with self._lock:
+            keep = clean and not self._closed and len(self._idle[endpoint]) < MAX_IDLE
+            if keep:
+                self._idle[endpoint].append(channel)
+        if not keep:
+            channel.close()
+        self._returned()
+
+    def discard(self, endpoint: int) -> None:
+        """Close the idle channels to an endpoint that has fallen silent."""
+        with self._lock:
+            idle, self._idle[endpoint] = self._idle[endpoint], []
+        for channel in idle:
+            channel.close()
+
+    def close(self) -> None:
+        """Close everything that is not lent; what is lent is closed when it comes back."""
+        with self._lock:
+            self._closed = True
+        for endpoint in range(len(self._endpoints)):
+            self.discard(endpoint)
+        self._end_context()
+
+    def _opened_context(self, endpoint: str) -> Any:
+        if self._context is None:
+            try:
+                self._context = new_context()
+            except zmq.ZMQError as error:
+                raise Unreachable(f"{endpoint}: {error}") from error
+        return self._context
+
+    def _returned(self) -> None:
+        with self._lock:
+            self._lent -= 1
+        self._end_context()
+
+    def _end_context(self) -> None:
+        """Terminate the context once nothing uses it: with a socket open it would block."""
+        with self._lock:
+            if not self._closed or self._lent:
+                return
+            context, self._context = self._context, None
+        if context is not None:
+            context.term()
+
+
+def _live(idle: list[Channel]) -> Channel | None:
+    """Take the newest channel that is connected from ``idle``, closing those that are not."""
+    while idle:
+        channel = idle.pop()
+        channel.receive()
+        if channel.connected:
+            return channel
+        channel.close()
+    return None
+
+
+def require_endpoint(endpoint: object) -> str:
+    """Return ``endpoint`` if a client can connect to it; raise ``ConfigError`` if not."""
+    if isinstance(endpoint, str):
+        scheme, _, rest = endpoint.partition("://")
+        if scheme == "ipc" and rest:
+            return endpoint
+        host, _, port = rest.rpartition(":")
+        if scheme == "tcp" and host and port.isdecimal() and 0 < int(port) < 1 << 16:
+            return endpoint
+    raise ConfigError(
+        f"endpoint: {endpoint!r} cannot be connected to; write tcp://HOST:PORT or ipc://PATH"
+    )
