@@ -33,10 +33,15 @@ class Doors:
         self.backend_peers = PeerMonitor(self.backend)
         self.plain_peers = PeerMonitor(self.plain)
         self.poll = Poll()
-        for port in (self.frontend, self.backend, self.plain, self.admin):
-            self.poll.watch(port)
-        for monitor in (self.backend_peers, self.plain_peers):
-            self.poll.watch(monitor.socket)
+        self.poll.watch(self.frontend)
+        self.poll.watch(self.backend)
+        for source in (
+            self.plain,
+            self.admin,
+            self.backend_peers.socket,
+            self.plain_peers.socket,
+        ):
+            self.poll.watch_rarely(source)
 
     def _open(self, settings: BrokerSettings) -> None:
         self.frontend = self._add("frontend", sockets.frontend(self._context, settings.frontend))

@@ -43,6 +43,8 @@ log = logging.getLogger("vpoller.broker")
 
 #: Seconds between two ticks of the core.
 TICK = 0.05
+#: Seconds that the messages of a worker that is gone may take to be read.
+BURY_SECONDS = 0.2
 #: Milliseconds for the last replies to leave.
 LINGER_MS = 1000
 
@@ -65,6 +67,10 @@ class BrokerServer:
         self._waker = Waker()
         self._doors.poll.watch(self._waker.fd)
         self._next_tick = 0.0
+        #: Workers that a send did not find, before the last wait and since then.
+        self._gone: set[bytes] = set()
+        self._newly_gone: set[bytes] = set()
+        self._bury_by = 0.0
         self._drain_until: float | None = None
         self._stopped = False
         self._perform: dict[type[Any], Callable[[Any], None]] = {
@@ -82,10 +88,11 @@ class BrokerServer:
     def run(self) -> None:
         """Serve until :meth:`drain` has finished or :meth:`stop` is called."""
         while not self._stopped:
-            ready = self._doors.poll.wait(self._until_tick())
+            ready = self._wait()
             self._woken(ready)
             self._frontend(ready)
             self._backend(ready)
+            self._bury(ready)
             self._plain(ready)
             self._admin_requests(ready)
             self._peers(ready)
@@ -154,10 +161,24 @@ class BrokerServer:
             self._doors.plain_peers.read()
             self._feed(PlainPeers(self._doors.plain_peers.peers))
 
+    def _bury(self, ready: set[Any]) -> None:
+        """Give up workers that are gone, once what they had sent before is read."""
+        if self._doors.backend.socket in ready and self._clock() < self._bury_by:
+            return
+        gone, self._gone, self._newly_gone = self._gone, self._newly_gone, set()
+        self._bury_by = self._clock() + BURY_SECONDS
+        for peer in gone:
+            self._feed(PeerGone(peer))
+
     # Time ------------------------------------------------------------------------------
 
-    def _until_tick(self) -> float:
-        return min(TICK, max(0.0, self._next_tick - self._clock()))
+    def _wait(self) -> set[Any]:
+        """Wait for something to do, until the next tick; at a tick, look everywhere."""
+        left = self._next_tick - self._clock()
+        if self._gone or self._newly_gone:
+            left = 0.0
+        ready = self._doors.poll.wait(min(TICK, max(0.0, left)))
+        return ready if self._clock() < self._next_tick else ready | self._doors.poll.rare()
 
     def _tick(self) -> None:
         now = self._clock()
@@ -167,8 +188,7 @@ class BrokerServer:
         self._feed(Tick())
         self._doors.frontend_outbox.flush()
         self._doors.admin_outbox.flush()
-        for peer in self._doors.backend_outbox.flush():
-            self._feed(PeerGone(peer))
+        self._newly_gone.update(self._doors.backend_outbox.flush())
 
     def _drained(self) -> None:
         if self._drain_until is None:
@@ -195,13 +215,11 @@ class BrokerServer:
     def _tell(self, peer: bytes, message: wire.FromBroker) -> None:
         sent = self._doors.backend_outbox.send((peer, *wire.encode(message)))
         if sent is not Sent.DONE:
-            self._feed(PeerGone(peer))
+            self._newly_gone.add(peer)
 
     def _send_packs(self) -> None:
-        # A worker that is gone gives its tasks back, and they may be given to another.
-        while packs := list(self._packs.take()):
-            for peer, tasks in packs:
-                self._tell(peer, tasks)
+        for peer, tasks in self._packs.take():
+            self._tell(peer, tasks)
 
     def _ask_plain(self, action: AskPlain) -> None:
         if self._doors.plain.send((action.token, b"", action.body)) is not Sent.DONE:

@@ -17,11 +17,29 @@ class Poll:
 
     def __init__(self) -> None:
         self._watched: list[tuple[Any, int]] = []
+        self._by_descriptor: dict[int, zmq.Socket[bytes]] = {}
 
     def watch(self, source: Port | zmq.Socket[bytes] | int) -> None:
         """Also wait for this port, socket or file descriptor to become readable."""
         item = source.socket if isinstance(source, Port) else source
         self._watched.append((item, _POLLIN))
+
+    def watch_rarely(self, source: Port | zmq.Socket[bytes]) -> None:
+        """Also wait for a port or socket that is seldom readable, at a fraction of the cost.
+
+        libzmq asks every polled socket twice per wait, with a system call each; this one's
+        descriptor is polled instead. It tells of changes, not of a state (zmq_getsockopt(3),
+        ZMQ_FD), and a send may swallow one: whoever watches rarely also looks at the
+        source by itself now and then.
+        """
+        socket = source.socket if isinstance(source, Port) else source
+        descriptor = int(socket.getsockopt(zmq.FD))
+        self._by_descriptor[descriptor] = socket
+        self._watched.append((descriptor, _POLLIN))
+
+    def rare(self) -> set[Any]:
+        """Return all sockets that are watched rarely."""
+        return set(self._by_descriptor.values())
 
     def wait(self, timeout: float) -> set[Any]:
         """Return the sockets and descriptors that are readable.
@@ -34,4 +52,4 @@ class Poll:
             ready = zmq.backend.zmq_poll(self._watched, milliseconds)
         except InterruptedError:
             return set()
-        return {source for source, _ in ready}
+        return {self._by_descriptor.get(source, source) for source, _ in ready}
