@@ -1,0 +1,323 @@
+"""What a worker does, without sockets, threads or a clock."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import msgspec
+
+from vpoller_like.config import WorkerSettings
+from vpoller_like.protocol import worker as wire
+from vpoller_like.worker import events as ev
+from vpoller_like.worker.departure import ACK_SECONDS, Departure
+from vpoller_like.worker.grant import NOTHING, Grant, grant_to, is_news
+from vpoller_like.worker.ledger import Ledger
+from vpoller_like.worker.link import Link
+from vpoller_like.worker.memory import Memory
+from vpoller_like.worker.pace import Pace
+from vpoller_like.worker.run import Outcome, Run
+from vpoller_like.worker.timeouts import Timeouts, timed_out
+
+#: Seconds after which a run is no quick one, and after which what waits behind slow ones
+#: is given back.
+SLOW_SECONDS = 0.005
+#: Seconds that a result may wait for others to go with it.
+FLUSH_SECONDS = 0.001
+
+
+class Identity(msgspec.Struct, frozen=True):
+    """Which worker this is. ``instance`` is random, made at the process's start."""
+
+    label: str
+    instance: str
+    pid: int
+
+
+class WorkerCore:
+    """Joins the worker's parts. All times are monotonic seconds.
+
+    There is a link for each of ``settings.backends``, by its place there.
+    """
+
+    def __init__(
+        self, settings: WorkerSettings, identity: Identity, offers: Sequence[wire.Offer]
+    ) -> None:
+        self._identity = identity
+        self._offers = list(offers)
+        self._threads = settings.threads
+        self._drain_seconds = settings.drain_ms / 1000
+        self._links = [Link(index) for index in range(len(settings.backends))]
+        self._pace = Pace()
+        self._timeouts = Timeouts(offers)
+        self._departure = Departure()
+        self._ledger = Ledger(
+            [link.outbox for link in self._links],
+            Memory(settings.remember_ms / 1000, settings.remember_bytes),
+        )
+        self._runs = self._ledger.runs
+        self._exited = False
+        self._out: list[ev.Action] = []
+        self._handlers: dict[type[Any], Callable[[Any, float], None]] = {
+            ev.Received: self._received,
+            ev.Refused: self._refused,
+            ev.Progress: self._progress,
+            ev.Recalled: self._recalled,
+            ev.Tick: self._tick,
+            ev.DrainRequested: self._drain_requested,
+        }
+        self._answers: dict[type[Any], Callable[[Link, Any, float], None]] = {
+            wire.Welcome: self._welcome,
+            wire.Tasks: self._tasks,
+            wire.Ack: self._ack,
+            wire.Cancel: self._cancel,
+            wire.WhoHas: self._whohas,
+            wire.Resync: self._resync,
+            wire.Alive: lambda *_: None,
+            wire.Shutdown: self._shutdown,
+        }
+
+    def handle(self, event: ev.Event, now: float) -> list[ev.Action]:
+        """Take in ``event`` and return what is to be done, in order; nothing after Exit."""
+        if self._exited:
+            return []
+        self._handlers[type(event)](event, now)
+        self._flush(now)
+        if self._departure.leaving:
+            self._depart(now)
+        actions, self._out = self._out, []
+        return actions
+
+    def next_due(self, now: float) -> float | None:
+        """Return when the next Tick is due at the latest; ``None`` after Exit."""
+        if self._exited:
+            return None
+        due = min((link.next_due() for link in self._links), default=now + 1.0)
+        if self._departure.leaving:
+            due = min(due, self._departure.next_due())
+        if self._runs.waiting:
+            # A thread that goes on to its next run says nothing of the last one.
+            due = min(due, now + FLUSH_SECONDS)
+        for run in self._runs.running.values():
+            due = min(due, _next_look(run))
+        for link in self._links:
+            if link.welcomed and link.outbox.since is not None:
+                due = min(due, link.outbox.since + FLUSH_SECONDS)
+            if link.welcomed and is_news(link.told, self._grant(link, now)):
+                due = min(due, link.next_tell)
+        return max(now, due)
+
+    # What brokers say ------------------------------------------------------------------
+
+    def _received(self, event: ev.Received, now: float) -> None:
+        link = self._links[event.link]
+        link.heard(now)
+        self._answers[type(event.message)](link, event.message, now)
+        self._recall(self._ledger.take_unwanted())
+
+    def _welcome(self, link: Link, message: wire.Welcome, now: float) -> None:
+        if link.welcome(message, now):
+            self._ledger.disown(link.index, now)
+        if self._departure.leaving:
+            self._send(link, wire.Drain())
+
+    def _tasks(self, link: Link, message: wire.Tasks, now: float) -> None:
+        if message.session != link.session:
+            return
+        if self._departure.leaving:
+            self._return(link, [wire.Attempt(i.task, i.attempt) for i in message.items], now)
+            return
+        for item in message.items:
+            run = self._ledger.take(link.index, item, now)
+            if run is not None:
+                self._out.append(ev.Run(run.key, item))
+
+    def _ack(self, link: Link, message: wire.Ack, now: float) -> None:
+        self._ledger.acknowledge(link.index, message.seq, now)
+
+    def _cancel(self, link: Link, message: wire.Cancel, now: float) -> None:  # noqa: ARG002
+        for attempt in message.items:
+            self._ledger.cancel(link.index, attempt)
+
+    def _whohas(self, link: Link, message: wire.WhoHas, now: float) -> None:  # noqa: ARG002
+        self._send(link, self._ledger.answer(link.index, message))
+
+    def _resync(self, link: Link, message: wire.Resync, now: float) -> None:  # noqa: ARG002
+        # While a HELLO is under way, this answers something that was sent before it.
+        if link.welcomed:
+            link.greet_again(now)
+            self._greet_if_due(link, now)
+
+    def _shutdown(self, link: Link, message: wire.Shutdown, now: float) -> None:  # noqa: ARG002
+        self._departure.drain(now + self._drain_seconds)
+        self._leave(now)
+
+    # What the process says -------------------------------------------------------------
+
+    def _refused(self, event: ev.Refused, now: float) -> None:
+        self._links[event.link].unreachable(now)
+
+    def _progress(self, event: ev.Progress, now: float) -> None:
+        for key, at in event.started:
+            run = self._runs.start(key, at)
+            if run is not None:
+                run.deadline = at + self._timeouts.of(run)
+        for finished in event.finished:
+            self._finished(finished, now)
+
+    def _finished(self, event: ev.Finished, now: float) -> None:
+        run = self._runs.finish(event.key)
+        if run is None:
+            return  # It was answered for when its time was up.
+        self._pace.note(run.held.method, event.ran_us / 1e6, now)
+        self._ledger.conclude(run, Outcome(event.code, event.ran_us, event.body), now)
+
+    def _recalled(self, event: ev.Recalled, now: float) -> None:
+        back: dict[int, list[wire.Attempt]] = {}
+        for key in event.keys:
+            run = self._runs.waiting.get(key)
+            if run is None:
+                continue
+            # Where several brokers wait for it, only one may give it away again, lest it
+            # run twice: the one that asked last, for a client that has moved there.
+            for debt in run.debts[-1:]:
+                back.setdefault(debt.link, []).append(wire.Attempt(debt.task, debt.attempt))
+            self._runs.withdraw(key)
+        for index, attempts in back.items():
+            self._return(self._links[index], attempts, now)
+
+    def _drain_requested(self, _: ev.DrainRequested, now: float) -> None:
+        self._departure.request(now + self._drain_seconds)
+        self._leave(now)
+
+    # Time ------------------------------------------------------------------------------
+
+    def _tick(self, _: ev.Tick, now: float) -> None:
+        self._ledger.expire(now)
+        self._look_at_running(now)
+        self._recall_stalled(now)
+        for link in self._links:
+            self._greet_if_due(link, now)
+            if link.beat_due(now) or self._has_news(link, now):
+                link.beat(now)
+                self._send(link, wire.Heartbeat(*self._tell(link, now)))
+
+    def _look_at_running(self, now: float) -> None:
+        for run in list(self._runs.running.values()):
+            run.slow = run.slow or now >= _slow_at(run)
+            if run.deadline is not None and now >= run.deadline:
+                self._give_up(run, now)
+
+    def _give_up(self, run: Run, now: float) -> None:
+        """Answer for a run that takes too long. Its thread is lost, so the process goes."""
+        seconds = self._timeouts.of(run)
+        self._runs.give_up(run)
+        self._pace.note(run.held.method, seconds, now)
+        self._ledger.conclude(run, timed_out(run, seconds), now)
+        if self._departure.stick():
+            self._out.append(ev.Replace(self._longest_left(now) + ACK_SECONDS))
+        self._leave(now)
+
+    def _longest_left(self, now: float) -> float:
+        running = [r.deadline - now for r in self._runs.running.values() if r.deadline is not None]
+        return max([*running, *map(self._timeouts.of, self._runs.waiting.values())], default=0.0)
+
+    def _recall_stalled(self, now: float) -> None:
+        """Ask for what has waited too long behind slow runs."""
+        oldest = next(iter(self._runs.waiting.values()), None)
+        if oldest is not None and now >= oldest.given_at + SLOW_SECONDS and self._runs.slow():
+            self._recall(run.key for run in self._runs.waiting.values() if not _is_shared(run))
+
+    def _has_news(self, link: Link, now: float) -> bool:
+        return link.may_tell(now) and is_news(link.told, self._grant(link, now))
+
+    # The end ---------------------------------------------------------------------------
+
+    def _leave(self, now: float) -> None:
+        """Take no more; give back what is not started."""
+        for link in self._links:
+            link.tell(NOTHING, now)
+            self._send(link, wire.Drain())
+        self._recall(self._runs.waiting)
+
+    def _depart(self, now: float) -> None:
+        over = self._departure.is_over(self._runs.unfinished, self._ledger.unacknowledged, now)
+        if not over and not self._departure.forced:
+            return
+        for link in self._links:
+            self._send(link, wire.Bye())
+        reason = "forced" if self._departure.forced else self._departure.reason
+        self._out.append(ev.Exit(reason or "drained"))
+        self._exited = True
+
+    # What goes out ---------------------------------------------------------------------
+
+    def _greet_if_due(self, link: Link, now: float) -> None:
+        if not link.hello_due(now):
+            return
+        session = link.greet(now)
+        slots, ahead = self._tell(link, now)
+        hello = wire.Hello(
+            version=wire.VERSION,
+            label=self._identity.label,
+            instance=self._identity.instance,
+            session=session,
+            pid=self._identity.pid,
+            slots=slots,
+            ahead=ahead,
+            offers=self._offers,
+            held=self._ledger.held(link.index),
+        )
+        self._send(link, hello)
+
+    def _flush(self, now: float) -> None:
+        for link in self._links:
+            since = link.outbox.since
+            if since is None or not link.welcomed:
+                continue
+            # With nothing waiting there is no other result that is about to come.
+            if not self._runs.waiting or now >= since + FLUSH_SECONDS:
+                self._send_results(link, now)
+
+    def _send_results(self, link: Link, now: float) -> None:
+        slots, ahead = self._tell(link, now)
+        for pack in link.outbox.take_packs():
+            items = [owed.result for owed in pack.items]
+            self._send(link, wire.Results(pack.seq, slots, ahead, items))
+
+    def _return(self, link: Link, attempts: list[wire.Attempt], now: float) -> None:
+        self._send(link, wire.Return(*self._tell(link, now), attempts))
+
+    def _recall(self, keys: Iterable[int]) -> None:
+        asked = list(keys)
+        if asked:
+            self._out.append(ev.Recall(asked))
+
+    def _tell(self, link: Link, now: float) -> Grant:
+        """Return the grant for a message that goes out now."""
+        grant = self._grant(link, now)
+        link.tell(grant, now)
+        return grant
+
+    def _grant(self, link: Link, now: float) -> Grant:
+        if self._departure.leaving:
+            return NOTHING
+        return grant_to(link.index, self._threads, self._runs, self._pace, now)
+
+    def _send(self, link: Link, message: wire.FromWorker) -> None:
+        self._out.append(ev.Send(link.index, message))
+
+
+def _slow_at(run: Run) -> float:
+    return (run.started_at or run.given_at) + SLOW_SECONDS
+
+
+def _next_look(run: Run) -> float:
+    """Return when something about a running one changes by time alone."""
+    deadline = float("inf") if run.deadline is None else run.deadline
+    return deadline if run.slow else min(deadline, _slow_at(run))
+
+
+def _is_shared(run: Run) -> bool:
+    """Say whether several brokers wait for ``run``: then it stays here."""
+    return len({debt.link for debt in run.debts}) > 1

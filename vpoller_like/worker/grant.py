@@ -1,0 +1,46 @@
+"""How much a broker may give to this worker now."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from vpoller_like.worker.pace import Pace
+from vpoller_like.worker.runs import Runs
+
+#: Seconds of work that may wait here for a thread to become free.
+AHEAD_SECONDS = 0.002
+MAX_AHEAD = 64
+
+
+class Grant(NamedTuple):
+    """``slots`` tasks run at once; ``ahead`` more quick ones may wait."""
+
+    slots: int
+    ahead: int
+
+
+NOTHING = Grant(0, 0)
+
+
+def is_news(told: Grant, current: Grant) -> bool:
+    """Say whether a broker that was ``told`` one grant should hear of another at once.
+
+    How many quick tasks may wait changes all the time, and goes with the results.
+    """
+    return told.slots != current.slots or bool(told.ahead) != bool(current.ahead)
+
+
+def grant_to(link: int, threads: int, runs: Runs, pace: Pace, now: float) -> Grant:
+    """Return what the broker behind ``link`` may give.
+
+    What a broker waits for itself it counts itself: only what others wait for takes
+    away from its slots, and only once that is slow, for quick tasks are over before
+    anybody has heard of them.
+    """
+    slow = runs.slow()
+    others = sum(1 for run in slow if run.debt_to(link) is None)
+    slots = max(0, threads - len(runs.stuck) - others)
+    longest = pace.slowest(now)
+    if slow or longest is None:
+        return Grant(slots, 0)
+    return Grant(slots, min(MAX_AHEAD, slots * int(AHEAD_SECONDS / longest)))

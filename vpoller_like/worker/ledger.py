@@ -1,0 +1,158 @@
+"""Which broker is owed which result."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from vpoller_like.protocol.worker import Assignment, Attempt, Have, Held, Possession, WhoHas
+from vpoller_like.worker.memory import REMEMBERED, Memory
+from vpoller_like.worker.outbox import Outbox, Owed
+from vpoller_like.worker.run import Debt, Outcome, Run
+from vpoller_like.worker.runs import Runs
+
+
+class Ledger:
+    """Owns the runs, what is on its way to the brokers, and what is remembered."""
+
+    def __init__(self, outboxes: Sequence[Outbox], memory: Memory) -> None:
+        self.runs = Runs()
+        self.memory = memory
+        self._outboxes = outboxes
+        self._unwanted: list[int] = []
+
+    @property
+    def unacknowledged(self) -> bool:
+        """Whether some broker does not have all its results yet."""
+        return any(self._outboxes)
+
+    def take_unwanted(self) -> list[int]:
+        """Return the keys of waiting runs whose result nobody is owed any more."""
+        keys, self._unwanted = self._unwanted, []
+        return keys
+
+    # Taking on -------------------------------------------------------------------------
+
+    def take(self, link: int, item: Assignment, now: float) -> Run | None:
+        """Take on a task; return its run, or ``None`` if nothing new is to be run for it."""
+        known = self.runs.by_task(link, item.task)
+        if known is not None and not self._supersedes(known, link, item):
+            return None
+        same = self._same_request(item)
+        if same is not None:
+            self._attach(same, Debt(link, item.task, item.attempt), now)
+            return None
+        return self.runs.add(link, item, now)
+
+    def _supersedes(self, known: Run, link: int, item: Assignment) -> bool:
+        """Say whether ``item`` is a later attempt than what is ``known`` under its number.
+
+        A known one that waits is given up for it; one that runs is let run, and its
+        result names its own attempt, which the broker tells from the new one.
+        """
+        earlier = [debt for debt in known.debts if (debt.link, debt.task) == (link, item.task)]
+        if any(item.attempt <= debt.attempt for debt in earlier):
+            return False
+        if known.id_key is None and known.key in self.runs.waiting:
+            for debt in earlier:
+                self._release(known, debt)
+        return True
+
+    def _same_request(self, item: Assignment) -> Run | None:
+        """Return what is known of the request that ``item`` repeats.
+
+        It is not run twice: a broker that asks has lost its memory.
+        """
+        run = self.runs.by_id(item.principal, item.id)
+        if run is None or run.held.fingerprint != item.fingerprint:
+            return None
+        over_in_vain = run.outcome is not None and run.outcome.code not in REMEMBERED
+        return None if over_in_vain else run
+
+    def _attach(self, run: Run, debt: Debt, now: float) -> None:
+        self.runs.owe(run, debt)
+        if run.outcome is not None:
+            self._pay(run, debt, now)
+
+    # Giving up -------------------------------------------------------------------------
+
+    def cancel(self, link: int, attempt: Attempt) -> None:
+        """The broker does not wait for this any more."""
+        run = self.runs.by_task(link, attempt.task)
+        if run is None or run.outcome is not None:
+            return
+        debt = Debt(link, attempt.task, attempt.attempt)
+        if debt in run.debts:
+            self._release(run, debt)
+
+    def disown(self, link: int, now: float) -> None:
+        """The broker has lost its memory: what has no id means nothing to it any more."""
+        for run, debt in self.runs.owed_to(link):
+            if run.id_key is None:
+                self._release(run, debt)
+        for owed in self._outboxes[link].discard(lambda owed: owed.run.id_key is None):
+            self._paid(owed.run, now)
+
+    def _release(self, run: Run, debt: Debt) -> None:
+        self.runs.release(run, debt)
+        if not run.debts and run.key in self.runs.waiting:
+            self._unwanted.append(run.key)
+
+    # Paying ----------------------------------------------------------------------------
+
+    def conclude(self, run: Run, outcome: Outcome, now: float) -> None:
+        """``run`` is over: send its result to all who are owed it."""
+        run.outcome = outcome
+        for debt in run.debts:
+            self._pay(run, debt, now)
+        if not run.debts:
+            self._settle(run, now)
+
+    def acknowledge(self, link: int, seq: int, now: float) -> None:
+        """The broker has all results up to ``seq``."""
+        for owed in self._outboxes[link].acknowledge(seq):
+            self._paid(owed.run, now)
+
+    def expire(self, now: float) -> None:
+        """Forget what was remembered long enough."""
+        for run in self.memory.expire(now):
+            self.runs.forget(run)
+
+    def _pay(self, run: Run, debt: Debt, now: float) -> None:
+        self.memory.take_out(run)
+        run.unacknowledged += 1
+        self._outboxes[debt.link].add(Owed(run, debt, run.result_for(debt)), now)
+
+    def _paid(self, run: Run, now: float) -> None:
+        run.unacknowledged -= 1
+        if not run.unacknowledged:
+            self._settle(run, now)
+
+    def _settle(self, run: Run, now: float) -> None:
+        self.runs.settle(run)
+        if run.id_key is None or run.outcome is None or run.outcome.code not in REMEMBERED:
+            self.runs.forget(run)
+            return
+        for evicted in self.memory.keep(run, now):
+            self.runs.forget(evicted)
+
+    # Telling ---------------------------------------------------------------------------
+
+    def held(self, link: int) -> list[Held]:
+        """Return all that the broker is owed, for HELLO."""
+        owed = [(owed.run, owed.debt) for owed in self._outboxes[link]]
+        return [run.held_for(debt) for run, debt in [*owed, *self.runs.owed_to(link)]]
+
+    def answer(self, link: int, question: WhoHas) -> Have:
+        """Say what is known of an id. A broker that hears it runs is owed the result."""
+        run = self.runs.by_id(question.principal, question.id)
+        if run is None:
+            return Have(question.query, Possession.NONE)
+        if run.held.fingerprint != question.fingerprint:
+            return Have(question.query, Possession.OTHER)
+        debt = run.own_debt(link)
+        held = run.held_for(debt)
+        if run.outcome is not None:
+            return Have(question.query, Possession.DONE, held, run.result_for(debt))
+        if debt not in run.debts:
+            self.runs.owe(run, debt)
+        return Have(question.query, Possession.RUNNING, held)

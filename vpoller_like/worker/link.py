@@ -1,0 +1,109 @@
+"""The session with one broker: when to greet it, and when to show that we live."""
+
+from __future__ import annotations
+
+from vpoller_like.protocol.worker import Welcome
+from vpoller_like.worker.grant import NOTHING, Grant
+from vpoller_like.worker.outbox import Outbox
+
+#: Seconds between HELLOs that nobody answers.
+HELLO_EVERY = 1.0
+#: Seconds until a HELLO that could not be sent is tried again.
+HELLO_RETRY = 0.1
+#: Seconds between HELLOs at the least, however often the broker asks.
+HELLO_PAUSE = 0.05
+#: Seconds between messages that tell nothing but a new grant.
+GRANT_PAUSE = 0.005
+#: Until WELCOME says otherwise, in seconds.
+HEARTBEAT = 1.0
+LIVENESS = 3.0
+
+_NEVER = float("-inf")
+
+
+class Link:
+    """What is known of one broker. Times are monotonic seconds."""
+
+    def __init__(self, index: int) -> None:
+        self.index = index
+        self.outbox = Outbox()
+        #: Counts the HELLOs.
+        self.session = 0
+        self.welcomed = False
+        self.epoch: str | None = None
+        #: The last grant that was sent, and when.
+        self.told: Grant = NOTHING
+        self._told_at = _NEVER
+        self._greeted_at = _NEVER
+        self._hello_due = _NEVER
+        self._beat_due = _NEVER
+        self._heard_at = _NEVER
+        self._heartbeat = HEARTBEAT
+        self._liveness = LIVENESS
+
+    def heard(self, now: float) -> None:
+        """The broker has said something."""
+        self._heard_at = now
+
+    def hello_due(self, now: float) -> bool:
+        """Say whether it is time for a HELLO: nobody answered one, or nobody is heard."""
+        return now >= self._next_hello()
+
+    def greet(self, now: float) -> int:
+        """A HELLO goes out; return its session's number."""
+        self.welcomed = False
+        self.session += 1
+        self.outbox.rewind(now)
+        self._greeted_at = now
+        self._hello_due = now + HELLO_EVERY
+        return self.session
+
+    def greet_again(self, now: float) -> None:
+        """The broker does not know us: greet it soon."""
+        self.welcomed = False
+        self._hello_due = max(now, self._greeted_at + HELLO_PAUSE)
+
+    def unreachable(self, now: float) -> None:
+        """A message could not be sent. What it said is said again after the next HELLO."""
+        self.welcomed = False
+        self._hello_due = now + HELLO_RETRY
+
+    def welcome(self, message: Welcome, now: float) -> bool:
+        """The broker knows us; return whether it has lost its memory since the last time."""
+        lost = self.epoch is not None and self.epoch != message.epoch
+        self.epoch = message.epoch
+        self._heartbeat = message.heartbeat_ms / 1000
+        self._liveness = message.liveness_ms / 1000
+        self.welcomed = True
+        self._beat_due = now + self._heartbeat
+        return lost
+
+    def beat_due(self, now: float) -> bool:
+        """Say whether it is time to show that we live."""
+        return self.welcomed and now >= self._beat_due
+
+    def beat(self, now: float) -> None:
+        """A HEARTBEAT goes out."""
+        self._beat_due = now + self._heartbeat
+
+    def tell(self, grant: Grant, now: float) -> None:
+        """A message with this grant goes out."""
+        self.told = grant
+        self._told_at = now
+
+    def may_tell(self, now: float) -> bool:
+        """Say whether a new grant may be told for its own sake."""
+        return self.welcomed and now >= self.next_tell
+
+    @property
+    def next_tell(self) -> float:
+        """From when on a new grant may be told for its own sake."""
+        return self._told_at + GRANT_PAUSE
+
+    def next_due(self) -> float:
+        """Return when to look again whether a HELLO or HEARTBEAT is due."""
+        hello = self._next_hello()
+        return min(hello, self._beat_due) if self.welcomed else hello
+
+    def _next_hello(self) -> float:
+        return self._heard_at + self._liveness if self.welcomed else self._hello_due

@@ -1,0 +1,178 @@
+"""The loop of one worker process: sockets, threads and the supervisor around the core."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from vpoller_like.clock import Clock, monotonic
+from vpoller_like.config import WorkerSettings
+from vpoller_like.errors import ProtocolError
+from vpoller_like.protocol import worker as wire
+from vpoller_like.transport.context import new_context
+from vpoller_like.transport.poll import Poll
+from vpoller_like.transport.port import Message, Sent
+from vpoller_like.transport.sockets import worker_link
+from vpoller_like.transport.waker import Waker
+from vpoller_like.worker import events as ev
+from vpoller_like.worker.control import Beat, Done, Reporter, Stuck
+from vpoller_like.worker.core import Identity, WorkerCore
+from vpoller_like.worker.executor import Executor, Host
+from vpoller_like.worker.guard import Guard
+
+log = logging.getLogger("vpoller.worker")
+
+#: Seconds between two signs of life to the supervisor.
+BEAT_SECONDS = 1.0
+#: Milliseconds for the last messages to leave.
+LINGER_MS = 1000
+
+
+class WorkerLoop:
+    """Runs one core until it exits. ``drain`` may be called from a signal handler."""
+
+    def __init__(
+        self,
+        settings: WorkerSettings,
+        identity: Identity,
+        host: Host,
+        offers: Sequence[wire.Offer],
+        reporter: Reporter,
+        guard: Guard,
+        clock: Clock = monotonic,
+    ) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._reporter = reporter
+        self._guard = guard
+        self._context = new_context()
+        self._ports = [worker_link(self._context, endpoint) for endpoint in settings.backends]
+        self._waker = Waker()
+        self._executor = Executor(host, settings.threads, settings.max_reply, self._waker.wake)
+        self._core = WorkerCore(settings, identity, offers)
+        self._poll = self._watch(reporter.fd)
+        self._actions: deque[ev.Action] = deque()
+        self._drains_asked = 0
+        self._drains_begun = 0
+        self._orphaned = False
+        self._next_beat = 0.0
+        self._ended: str | None = None
+        self._perform: dict[type[Any], Callable[[Any], None]] = {
+            ev.Send: self._send,
+            ev.Run: lambda action: self._executor.submit(action.key, action.assignment.body),
+            ev.Recall: self._recall,
+            ev.Replace: lambda action: self._reporter.send(Stuck(action.seconds)),
+            ev.Exit: self._exit,
+        }
+
+    def run(self) -> str:
+        """Serve until the core exits; return its reason."""
+        self._executor.start()
+        while self._ended is None:
+            ready = self._poll.wait(self._patience())
+            if self._waker.fd in ready:
+                self._waker.clear()
+            self._take_messages(ready)
+            self._take_signals()
+            self._look_for_supervisor(ready)
+            self._take_progress()
+            self._feed(ev.Tick())
+            self._beat()
+        return self._ended
+
+    def drain(self) -> None:
+        """Finish what runs, then end; the second call ends at once."""
+        self._drains_asked += 1
+        self._waker.wake()
+
+    def close(self) -> None:
+        """Send what is left to send, and close the sockets."""
+        self._executor.stop()
+        for port in self._ports:
+            port.close(LINGER_MS)
+        self._context.term()
+
+    # What comes in ---------------------------------------------------------------------
+
+    def _patience(self) -> float:
+        now = self._clock()
+        due = self._core.next_due(now)
+        return max(0.0, min(self._next_beat, now + BEAT_SECONDS if due is None else due) - now)
+
+    def _take_messages(self, ready: set[Any]) -> None:
+        for index, port in enumerate(self._ports):
+            for message in port.receive(port.socket in ready):
+                self._take_message(index, message)
+
+    def _take_message(self, index: int, message: Message) -> None:
+        try:
+            said = wire.decode_from_broker(message.frames)
+        except ProtocolError as error:
+            log.warning("broker %s: not a message: %s", self._settings.backends[index], error)
+            return
+        if isinstance(said, wire.Welcome):
+            log.info("broker %s: registered", self._settings.backends[index])
+        self._feed(ev.Received(index, said))
+
+    def _take_signals(self) -> None:
+        while self._drains_begun < self._drains_asked:
+            self._drains_begun += 1
+            log.info("draining")
+            self._feed(ev.DrainRequested())
+
+    def _look_for_supervisor(self, ready: set[Any]) -> None:
+        if self._reporter.fd not in ready or not self._reporter.closed():
+            return
+        log.warning("supervisor is gone: draining")
+        self._poll = self._watch()
+        self._guard.expect_end(self._settings.drain_ms / 1000)
+        if not self._drains_asked:
+            self.drain()
+
+    def _take_progress(self) -> None:
+        progress = self._executor.progress()
+        if progress is not None:
+            self._feed(progress)
+
+    def _beat(self) -> None:
+        now = self._clock()
+        if now >= self._next_beat:
+            self._next_beat = now + BEAT_SECONDS
+            self._reporter.send(Beat())
+            self._guard.beat()
+
+    def _watch(self, *more: int) -> Poll:
+        poll = Poll()
+        for port in self._ports:
+            poll.watch(port)
+        for descriptor in (self._waker.fd, *more):
+            poll.watch(descriptor)
+        return poll
+
+    # What goes out ---------------------------------------------------------------------
+
+    def _feed(self, event: ev.Event) -> None:
+        """Give ``event`` to the core and do what it says, and what comes of that, in order."""
+        self._actions.extend(self._core.handle(event, self._clock()))
+        while self._actions:
+            action = self._actions.popleft()
+            self._perform[type(action)](action)
+
+    def _follow(self, event: ev.Event) -> None:
+        self._actions.extend(self._core.handle(event, self._clock()))
+
+    def _send(self, action: ev.Send) -> None:
+        sent = self._ports[action.link].send(wire.encode(action.message))
+        if sent is not Sent.DONE:
+            self._follow(ev.Refused(action.link, action.message))
+
+    def _recall(self, action: ev.Recall) -> None:
+        keys = self._executor.take_back(action.keys)
+        if keys:
+            self._follow(ev.Recalled(keys))
+
+    def _exit(self, action: ev.Exit) -> None:
+        self._ended = action.reason
+        self._reporter.send(Done())

@@ -1,0 +1,71 @@
+"""Results that brokers have, remembered for those who ask again."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import NamedTuple
+
+from vpoller_like.errors import InvalidParams, TaskFailed, TooLarge
+from vpoller_like.worker.run import Run
+
+#: Outcomes that say the task ran, and how it went; the empty code is a success. Any
+#: other, such as ``busy``, asks to try again, and then it must run again.
+REMEMBERED = frozenset(["", InvalidParams.code, TaskFailed.code, TooLarge.code])
+
+#: What an entry costs beside its body.
+OVERHEAD = 512
+
+
+class Entry(NamedTuple):
+    """A run that is over, and until when it is remembered; monotonic seconds."""
+
+    run: Run
+    until: float
+
+
+class Memory:
+    """Keeps runs for ``seconds`` after their last acknowledgement, ``max_bytes`` in all."""
+
+    def __init__(self, seconds: float, max_bytes: int) -> None:
+        self.bytes = 0
+        self._seconds = seconds
+        self._max_bytes = max_bytes
+        self._entries: OrderedDict[int, Entry] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def keep(self, run: Run, now: float) -> list[Run]:
+        """Remember ``run`` from now on; return those that have to go for it."""
+        self._drop(run.key)
+        self._entries[run.key] = Entry(run, now + self._seconds)
+        self.bytes += _cost(run)
+        evicted = []
+        while self.bytes > self._max_bytes:
+            evicted.append(self._drop_oldest())
+        return evicted
+
+    def expire(self, now: float) -> list[Run]:
+        """Drop and return what was remembered long enough."""
+        expired = []
+        while self._entries and next(iter(self._entries.values())).until <= now:
+            expired.append(self._drop_oldest())
+        return expired
+
+    def take_out(self, run: Run) -> None:
+        """``run`` is owed to somebody again and must not be dropped."""
+        self._drop(run.key)
+
+    def _drop(self, key: int) -> None:
+        entry = self._entries.pop(key, None)
+        if entry is not None:
+            self.bytes -= _cost(entry.run)
+
+    def _drop_oldest(self) -> Run:
+        run = next(iter(self._entries.values())).run
+        self._drop(run.key)
+        return run
+
+
+def _cost(run: Run) -> int:
+    return OVERHEAD + (len(run.outcome.body) if run.outcome else 0)

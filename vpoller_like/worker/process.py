@@ -1,0 +1,112 @@
+"""One worker process: ``python -m vpoller_like.worker.process``, by the supervisor.
+
+Its settings come as JSON on standard input.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import os
+import secrets
+import signal
+import sys
+
+import msgspec
+
+from vpoller_like.agent import AgentHost, load_agents
+from vpoller_like.errors import VPollerError
+from vpoller_like.worker.control import Failed, Reporter, Start, Up
+from vpoller_like.worker.core import Identity
+from vpoller_like.worker.guard import LAST_SECONDS, Guard
+from vpoller_like.worker.loop import WorkerLoop
+
+log = logging.getLogger("vpoller.worker")
+
+#: Seconds for the agents to be loaded and set up.
+SETUP_SECONDS = 120.0
+#: How long a thread may hold the interpreter, in seconds, before another one may: a task
+#: that computes must not keep the loop waiting for Python's default of 5 ms.
+SWITCH_SECONDS = 0.001
+#: prctl's option: the signal that this process gets when its parent dies.
+_PR_SET_PDEATHSIG = 1
+
+
+def main() -> None:
+    """Run a worker process; never returns."""
+    start = msgspec.json.decode(sys.stdin.buffer.read(), type=Start)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # The supervisor decides.
+    _die_with_parent(signal.SIGTERM)
+    if os.getppid() != start.supervisor_pid:
+        os._exit(0)
+    _restore_environment(start)
+    _log_to_stderr(start.log_level)
+    sys.setswitchinterval(SWITCH_SECONDS)
+    _end(_serve(start, Reporter(start.control), Guard()))
+
+
+def _serve(start: Start, reporter: Reporter, guard: Guard) -> int:
+    """Return the exit code: 0 where the end was asked for."""
+    guard.allow(SETUP_SECONDS)
+    host = _set_up(start, reporter)
+    if host is None:
+        return 1
+    loop = WorkerLoop(start.settings.worker, _identity(start), host, host.offers(), reporter, guard)
+    signal.signal(signal.SIGTERM, lambda *_: loop.drain())
+    _die_with_parent(0)  # From here on the loop sees it, and drains.
+    reporter.send(Up())
+    reason = loop.run()
+    log.info("ending: %s", reason)
+    guard.allow(LAST_SECONDS)
+    loop.close()
+    host.teardown()
+    return 0
+
+
+def _set_up(start: Start, reporter: Reporter) -> AgentHost | None:
+    """Return the agents, ready to serve; or tell the supervisor why there are none."""
+    try:
+        host = AgentHost(load_agents(start.settings.worker.agents, start.settings.agents))
+        host.setup()
+    except VPollerError as error:
+        reporter.send(Failed(error.message))
+        return None
+    except Exception as error:
+        log.exception("setup failed")
+        reporter.send(Failed(f"the agents cannot be set up: {type(error).__name__}: {error}"))
+        return None
+    return host
+
+
+def _identity(start: Start) -> Identity:
+    return Identity(start.label, secrets.token_hex(16), os.getpid())
+
+
+def _restore_environment(start: Start) -> None:
+    """Give programs that tasks start the path that this one's user had set."""
+    if start.pythonpath is None:
+        os.environ.pop("PYTHONPATH", None)
+    else:
+        os.environ["PYTHONPATH"] = start.pythonpath
+
+
+def _log_to_stderr(level: int) -> None:
+    logging.basicConfig(
+        level=level, format=f"%(asctime)s %(levelname)-7s %(name)s[{os.getpid()}]: %(message)s"
+    )
+
+
+def _die_with_parent(number: int) -> None:
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, number, 0, 0, 0)
+
+
+def _end(code: int) -> None:
+    """End the process. Not by returning: a thread that is stuck need not be waited for."""
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+if __name__ == "__main__":
+    main()
