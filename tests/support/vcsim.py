@@ -18,8 +18,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pytest
-
 if TYPE_CHECKING:
     from workers.vsphere import VSphereAgent
 
@@ -150,8 +148,7 @@ def agent_for(simulator: Simulator, **changes: Any) -> VSphereAgent:
 
 def executable() -> Path:
     """Return the simulator's program, built when its source is new; skip without Go."""
-    require("go" if shutil.which("go") is None else "", "golang-go")
-    require("" if LIBRARY.is_dir() else str(LIBRARY), "golang-github-vmware-govmomi-dev")
+    require(missing())
     program = CACHE / f"vcsim-{hashlib.sha256(SOURCE.read_bytes()).hexdigest()[:16]}"
     CACHE.mkdir(exist_ok=True)
     with open(CACHE / "vcsim.lock", "w") as lock:
@@ -161,11 +158,24 @@ def executable() -> Path:
     return program
 
 
-def require(missing: str, package: str) -> None:
+def missing() -> str:
+    """Say what the simulator needs and does not find; empty where it can be built."""
+    for found, what, package in (
+        (shutil.which("go"), "go", "golang-go"),
+        (LIBRARY.is_dir(), str(LIBRARY), "golang-github-vmware-govmomi-dev"),
+    ):
+        if not found:
+            return f"the vCenter simulator needs {what}: install Debian's {package}"
+    return ""
+
+
+def require(reason: str) -> None:
     """Skip the test when something is missing; in CI, fail it."""
-    if not missing:
+    if not reason:
         return
-    reason = f"the vCenter simulator needs {missing}: install Debian's {package}"
+    # Here, because the demo runs the simulator too, and has no pytest.
+    import pytest
+
     if os.environ.get("CI") == "true":
         pytest.fail(reason)
     pytest.skip(reason)
