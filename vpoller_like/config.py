@@ -55,9 +55,9 @@ class WorkerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Section ``[worker]``."""
 
     #: The brokers' backends; the worker serves them all.
-    backends: list[Endpoint] = ["tcp://127.0.0.1:10124"]
+    backends: list[Endpoint] = msgspec.field(default_factory=lambda: ["tcp://127.0.0.1:10124"])
     #: Agents to load, by entry-point name.
-    agents: list[str] = ["system"]
+    agents: list[str] = msgspec.field(default_factory=lambda: ["system"])
     #: Processes; 0 is one for each core.
     processes: Annotated[int, msgspec.Meta(ge=0, le=1024)] = 0
     #: Tasks that one process runs at once.
@@ -78,7 +78,7 @@ class ClientSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Section ``[client]``."""
 
     #: The brokers' frontends; a try that fails goes to the next one.
-    endpoints: list[Endpoint] = ["tcp://127.0.0.1:10123"]
+    endpoints: list[Endpoint] = msgspec.field(default_factory=lambda: ["tcp://127.0.0.1:10123"])
     #: Where ``vpoller status`` and its like ask.
     admin: Endpoint = "tcp://127.0.0.1:9999"
     #: Milliseconds per try.

@@ -1,0 +1,49 @@
+"""Questions to a broker's admin endpoint, for the verbs that look."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from vpoller_like.cli.exits import Exit
+from vpoller_like.cli.failure import fail
+from vpoller_like.cli.output import emit
+from vpoller_like.cli.session import Session
+from vpoller_like.config import ClientSettings
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+def admin_options(function: _Command) -> _Command:
+    """Give a command ``--admin`` and ``--timeout``."""
+    timeout = click.option("--timeout", type=int, metavar="MS", help="Milliseconds per try.")
+    where = click.option("--admin", metavar="EP", help="The broker's admin endpoint.")
+    return where(timeout(function))
+
+
+def admin_settings(session: Session, admin: str | None, timeout: int | None) -> ClientSettings:
+    """Return the client's settings under these flags."""
+    return session.load(client__admin=admin, client__timeout=timeout).settings.client
+
+
+def ask(settings: ClientSettings, question: str, **parameters: Any) -> dict[str, Any]:
+    """Return the admin endpoint's reply, an error or silence included, as an envelope."""
+    # Here, so that `--help` does not wait for zmq.
+    from vpoller_like.client import VPollerClient
+
+    with VPollerClient(
+        settings.admin, timeout=settings.timeout, retries=settings.retries
+    ) as client:
+        return client.run({"method": question, **parameters})
+
+
+def show(
+    reply: dict[str, Any], output: str | None, table: Callable[[Any], str] | None = None
+) -> Exit:
+    """Print the result of ``reply``, or say its error; return the exit code."""
+    if reply.get("success") != 0:
+        return fail(reply)
+    emit(reply.get("result"), output, table)
+    return Exit.OK

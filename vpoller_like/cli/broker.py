@@ -1,0 +1,55 @@
+"""``vpoller broker``: run one, stop one."""
+
+from __future__ import annotations
+
+import click
+
+from vpoller_like.cli.admin import admin_options, admin_settings, ask
+from vpoller_like.cli.exits import Exit
+from vpoller_like.cli.failure import fail
+from vpoller_like.cli.output import note
+from vpoller_like.cli.session import Session
+
+
+@click.group("broker")
+def command() -> None:
+    """Run the broker, which hands tasks to workers."""
+
+
+@command.command("run")
+@click.option("--frontend", metavar="EP", help="Where clients ask.")
+@click.option("--backend", metavar="EP", help="Where workers register.")
+@click.option("--plain", metavar="EP", help="Where plain REP workers connect.")
+@click.option("--admin", metavar="EP", help="Where `vpoller status` and its like ask.")
+@click.pass_obj
+def run(
+    session: Session,
+    frontend: str | None,
+    backend: str | None,
+    plain: str | None,
+    admin: str | None,
+) -> int:
+    """Run a broker until SIGTERM, which lets accepted tasks finish; a second one does not."""
+    session.start_logging(service=True)
+    settings = session.load(
+        broker__frontend=frontend,
+        broker__backend=backend,
+        broker__plain=plain,
+        broker__admin=admin,
+    ).settings
+    from vpoller_like.broker import run_broker
+
+    return run_broker(settings.broker)
+
+
+@command.command("stop")
+@admin_options
+@click.pass_obj
+def stop(session: Session, admin: str | None, timeout: int | None) -> int:
+    """Ask a running broker to finish what it has accepted, and to end."""
+    settings = admin_settings(session, admin, timeout)
+    reply = ask(settings, "shutdown")
+    if reply.get("success") != 0:
+        return fail(reply)
+    note(f"The broker at {settings.admin} is shutting down.")
+    return Exit.OK

@@ -1,0 +1,19 @@
+"""``vpoller version``: this program's version, and of what it stands on."""
+
+from __future__ import annotations
+
+import platform
+from importlib.metadata import version
+
+import click
+
+from vpoller_like import __version__
+from vpoller_like.cli.output import emit, output_option
+
+
+@click.command("version")
+@output_option
+def command(output: str | None) -> None:
+    """Show the versions of vpoller, Python and the libraries used."""
+    libraries = {name: version(name) for name in ("pyzmq", "msgspec", "msgpack", "click")}
+    emit({"vpoller": __version__, "python": platform.python_version(), **libraries}, output)
