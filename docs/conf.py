@@ -1,0 +1,14 @@
+"""Sphinx, for ``make docs``."""
+
+from vpoller_like import __version__
+
+project = "vpoller-like"
+author = "the vpoller-like authors"
+version = release = __version__
+
+extensions = ["sphinx.ext.autodoc", "sphinx.ext.viewcode"]
+exclude_patterns = ["_build"]
+html_theme = "furo"
+html_title = f"vpoller-like {release}"
+autodoc_typehints = "description"
+nitpicky = False
