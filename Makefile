@@ -44,7 +44,7 @@ docs: $(READY_DOCS)
 	$(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build
 
 $(READY): setup.cfg pyproject.toml
-	@etc/make-venv $(PYTHON) $(VENV) -e .
+	@etc/make-venv $(PYTHON) $(VENV) -e '.[vsphere]'
 	@touch $@
 
 $(READY_DEV): $(READY)

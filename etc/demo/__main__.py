@@ -1,10 +1,12 @@
 """``make demo``: start everything on this machine, ask it in three ways, end it.
 
 What is answered is compared with what /proc says; any difference ends the demo with 1.
+Where Go and govmomi are there, a simulated vCenter is asked, too.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import sys
@@ -15,6 +17,7 @@ from typing import Any
 
 from asking import from_a_socket, from_python, from_the_shell
 from fabric import Fabric, NotHappened, command_of, eventually
+from vcenter import VMS, VCenter, simulated
 
 from vpoller_like.cli.tables import render
 
@@ -23,7 +26,8 @@ def main() -> int:
     """Tell the story; return the exit code."""
     with tempfile.TemporaryDirectory(prefix="vpoller-demo-") as place:
         _forget_settings(place)
-        return _tell(Fabric())
+        with simulated(Path(place)) as vcenter:
+            return _tell(vcenter)
 
 
 def _forget_settings(place: str) -> None:
@@ -34,13 +38,15 @@ def _forget_settings(place: str) -> None:
     os.chdir(place)
 
 
-def _tell(fabric: Fabric) -> int:
+def _tell(vcenter: VCenter | str) -> int:
+    fabric = Fabric() if isinstance(vcenter, str) else Fabric("system,vsphere", vcenter.settings)
     try:
         with fabric:
             _introduce(fabric)
             _ask_from_python(fabric)
             _ask_from_the_shell(fabric)
             _ask_from_a_socket(fabric)
+            _ask_of_a_vcenter(fabric, vcenter)
             _show_work(fabric)
         _verify_the_end(fabric)
     except Exception as error:
@@ -103,6 +109,23 @@ def _ask_from_a_socket(fabric: Fabric) -> None:
             "size, GiB": disk["total_bytes"] >> 30,
             "in use, %": disk["percent"],
         },
+    )
+
+
+def _ask_of_a_vcenter(fabric: Fabric, vcenter: VCenter | str) -> None:
+    if isinstance(vcenter, str):
+        print(f"\nNo vCenter is shown: {vcenter}.")
+        return
+    frontend, hostname = fabric.endpoints["frontend"], vcenter.hostname
+    found = from_python(frontend, "vm.discover", hostname=hostname)
+    _check("the virtual machines", len(found), VMS)
+    name, properties = found[0]["name"], ["runtime.powerState", "config.hardware.memoryMB"]
+    asked = [f"name={name}", f"properties:={json.dumps(properties)}", "-H", hostname]
+    machine = from_the_shell(frontend, "vm.get", *asked)[0]
+    _check("the virtual machine", machine["name"], name)
+    _say(
+        "A simulated vCenter: vm.discover from Python, vm.get from the shell",
+        {"virtual machines": len(found), **machine},
     )
 
 

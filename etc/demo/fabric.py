@@ -36,7 +36,10 @@ def eventually(holds: Callable[[], bool], what: str) -> None:
 class Fabric:
     """Everything that answers: ``with Fabric() as fabric: ...``."""
 
-    def __init__(self) -> None:
+    def __init__(self, agents: str = "system", settings: Path | None = None) -> None:
+        #: The workers' agents, and a file with what these need to know.
+        self._agents = agents
+        self._settings = [] if settings is None else ["--config", str(settings)]
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - read after the end, too
         self._children: list[Child] = []
         #: Every process that was ever part of it, to look for at the end.
@@ -95,8 +98,9 @@ class Fabric:
         return broker.exit_code is None
 
     def _start_workers(self) -> None:
-        options = ["--agents", "system", "--processes", "2", "--threads", "4"]
-        self._start("worker", ["worker", "run", "--backend", self.endpoints["backend"], *options])
+        options = ["--agents", self._agents, "--processes", "2", "--threads", "4"]
+        run = [*self._settings, "worker", "run", "--backend", self.endpoints["backend"]]
+        self._start("worker", [*run, *options])
         eventually(lambda: len(self.look("workers")) == 2, "two worker processes are registered")
         self.pids |= {worker["pid"] for worker in self.look("workers")}
 

@@ -12,8 +12,15 @@ from typing import Any
 from vpoller_like.broker import reports
 from vpoller_like.broker.core import BrokerCore
 from vpoller_like.broker.events import Reply, Request
-from vpoller_like.errors import InvalidParams, RequestError, UnknownMethod
-from vpoller_like.protocol.encoding import decode_object, encoding_of
+from vpoller_like.errors import (
+    BadRequest,
+    InvalidParams,
+    ProtocolError,
+    RequestError,
+    TaskFailed,
+    UnknownMethod,
+)
+from vpoller_like.protocol.encoding import DECODE_FAULTS, Encoding, decode_object, encoding_of
 from vpoller_like.protocol.reply import ReplyMeta, failure, success, with_meta
 
 
@@ -37,14 +44,22 @@ class Admin:
         """Return the reply to one request."""
         encoding = encoding_of(request.body)
         try:
-            body = success(
-                self._call(request, now), f"{request.head.method} of the broker", encoding
-            )
+            body = self._success(request, encoding, now)
         except RequestError as error:
             body = failure(error, encoding)
+        except ProtocolError as error:
+            body = failure(BadRequest(error.message), encoding)
         if request.head.meta is not None:
             body = with_meta(body, ReplyMeta(id=request.head.meta.id), encoding)
         return Reply(request.envelope, body)
+
+    def _success(self, request: Request, encoding: Encoding, now: float) -> bytes:
+        result = self._call(request, now)
+        try:
+            return success(result, f"{request.head.method} of the broker", encoding)
+        except DECODE_FAULTS as error:
+            # What workers say of their methods is theirs: nested too deeply, for one.
+            raise TaskFailed(f"the answer cannot be written: {error}") from error
 
     def _call(self, request: Request, now: float) -> Any:
         verb = self._verbs.get(request.head.method)

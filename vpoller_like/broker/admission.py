@@ -35,7 +35,7 @@ LISTED_HOSTS = 20
 
 
 class Admission:
-    """Takes requests in. ``number`` gives each task its number."""
+    """Takes requests in. ``new_number`` gives each task its number."""
 
     def __init__(
         self,
@@ -132,7 +132,8 @@ class Admission:
     def _seek(self, task: Task, now: float) -> None:
         assert self._seekers is not None
         if task.route is self._plain_route:
-            raise WorkerLost("plain workers remember no ids; an earlier try may have run")
+            raise _plain_forgets()
+        self._dispatcher.require_room(task.route, len(task.body or b""))
         self._dispatcher.open(task)
         self._seekers.start(task, now)
 
@@ -146,6 +147,8 @@ class Admission:
                 "is not declared safe to run twice"
             )
             self._dispatcher.fail(task, WorkerLost(message), now)
+        elif self._plain_serves(task.route.method):
+            self._dispatcher.fail(task, _plain_forgets(), now)
         else:
             self._dispatcher.fail(task, self._unknown(task.route.method, task.route.hostname), now)
 
@@ -168,7 +171,7 @@ class Admission:
             return self._directory.route(method, hostname, now)
         if now < self._grace_until or self._directory.lately_served(method, hostname, now):
             return self._directory.route(method, hostname, now)
-        if self._plain.peers and not self._directory.knows(method):
+        if self._plain_serves(method):
             return self._plain_route
         raise self._unknown(method, hostname)
 
@@ -186,15 +189,21 @@ class Admission:
             hosts=hosts[:LISTED_HOSTS],
         )
 
-    def grace_ended(self) -> list[Task]:
-        """Return the tasks that wait for a method that only plain workers can serve."""
-        if not self._plain.peers:
-            return []
-        return [
-            task
-            for task in self._dispatcher.live.values()
-            if not task.route.pools and not self._directory.knows(task.route.method)
+    def _plain_serves(self, method: str) -> bool:
+        """Say whether plain workers may be asked for ``method``."""
+        return self._plain.peers > 0 and not self._directory.knows(method)
+
+    def only_plain(self, now: float) -> list[Task]:
+        """Return the queued tasks of methods that only plain workers can serve."""
+        routes = [
+            route
+            for route in self._directory.routes.values()
+            if route.queue
+            and not route.pools
+            and self._plain_serves(route.method)
+            and not self._directory.lately_served(route.method, route.hostname, now)
         ]
+        return [task for route in routes for task in route.queue]
 
     # Tasks -----------------------------------------------------------------------------
 
@@ -238,6 +247,10 @@ class Admission:
 
 def _waiter(event: Request, now: float) -> Waiter:
     return Waiter(event.envelope, event.head.meta is not None, now)
+
+
+def _plain_forgets() -> WorkerLost:
+    return WorkerLost("plain workers remember no ids; an earlier try may have run")
 
 
 def _mark(body: bytes) -> bytes:

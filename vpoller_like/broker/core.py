@@ -57,7 +57,7 @@ class BrokerCore:
             ev.Request: self.admission.request,
             ev.WorkerSays: lambda e, at: self.roster.says(e.peer, e.message, at),
             ev.WorkerGarbled: lambda e, _: self.roster.garbled(e.peer),
-            ev.PeerGone: lambda e, at: self.roster.unreachable(e.peer, at),
+            ev.PeerGone: lambda e, at: self.roster.unreachable(e.peer, e.unsent, at),
             ev.PeerLeft: lambda *_: self.roster.probe(),
             ev.PlainReply: lambda e, at: self.plain.replied(e.token, e.body, at),
             ev.PlainPeers: self._plain_peers,
@@ -112,6 +112,9 @@ class BrokerCore:
 
     def _new_number(self) -> int:
         self._number += 1
+        # A worker may have brought a run along whose number says that it is ours.
+        while self._number in self.dispatcher.live:
+            self._number += 1
         return self._number
 
     def handle(self, event: ev.Event, now: float) -> list[ev.Action]:
@@ -166,10 +169,9 @@ class BrokerCore:
             self._offer_to_plain(now)
 
     def _offer_to_plain(self, now: float) -> None:
-        for task in self.admission.grace_ended():
-            if task.state is State.QUEUED:
-                self.dispatcher.dequeue(task)
-                self.plain.ask(task, now)
+        for task in self.admission.only_plain(now):
+            self.dispatcher.dequeue(task)
+            self.plain.ask(task, now)
 
     # The end ---------------------------------------------------------------------------
 
@@ -178,11 +180,20 @@ class BrokerCore:
 
     def _stop(self, _: ev.StopAsked, now: float) -> None:
         self.admission.draining = True
+        # Workers that leave wait for it, and nobody else will say it.
+        self.roster.acknowledge()
         for task in list(self.dispatcher.live.values()):
             if task.state is State.QUEUED:
                 self.dispatcher.dequeue(task)
                 error = "the broker is shutting down; the request has not run; ask again"
                 self.dispatcher.fail(task, ShuttingDown(error), now)
             else:
+                self._let_go(task)
                 error = "the broker shut down while the task was with a worker; it may have run"
                 self.dispatcher.fail(task, WorkerLost(error), now)
+
+    def _let_go(self, task: Task) -> None:
+        if task.state is State.SEEKING:
+            self.seekers.forget(task)
+        elif task.state is State.PLAIN:
+            self.plain.forget(task)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from msgspec.structs import replace
-
 from vpoller_like.broker.counters import Counters
 from vpoller_like.broker.events import Action, Give, Reply
 from vpoller_like.broker.memory import Memory, Remembered
@@ -16,16 +14,19 @@ from vpoller_like.errors import (
     Busy,
     DeadlineExceeded,
     InvalidParams,
+    ProtocolError,
     RequestError,
     TaskFailed,
     WorkerLost,
 )
-from vpoller_like.protocol.encoding import Encoding, encoding_of
+from vpoller_like.protocol.encoding import Encoding, encoding_of, transcode
 from vpoller_like.protocol.reply import ReplyMeta, failure, is_envelope, with_meta
 from vpoller_like.protocol.worker import Assignment, Result
 
 #: Outcomes that the same id gets again; the empty code is a success.
 REMEMBERED = frozenset(["", InvalidParams.code, TaskFailed.code, WorkerLost.code])
+#: What a waiting task costs beside its body, in bytes.
+OVERHEAD = 1024
 
 
 class Dispatcher:
@@ -44,6 +45,9 @@ class Dispatcher:
         self.timetable: Timetable[Task] = Timetable()
         self.queued = 0
         self.queued_bytes = 0
+        #: Tasks whose id is looked for; they wait, and cost, as queued ones do.
+        self.sought = 0
+        self.sought_bytes = 0
 
     # Accepting -------------------------------------------------------------------------
 
@@ -55,24 +59,39 @@ class Dispatcher:
             self.by_key[task.key] = task
 
     def submit(self, task: Task, now: float) -> None:
-        """Give ``task`` to a worker with room, or let it wait its turn."""
+        """Give ``task`` to a worker with room, or let it wait its turn, or say busy."""
         route = task.route
         worker = None if route.queue else route.find()
         if worker is not None:
             self.give(worker, task, now)
+            return
+        try:
+            self.require_room(route, len(task.body or b""))
+        except Busy as error:
+            self.fail(task, error, now)
         else:
             self.enqueue(task)
 
     def require_room(self, route: Route, size: int) -> None:
-        """Raise ``Busy`` where a task of ``size`` bytes would wait and there is no room."""
-        full = len(route.queue) >= self._settings.queue_length
-        if full or (route.queue and self.queued_bytes + size > self._settings.queue_bytes):
-            self._counters.busy += 1
-            raise Busy(
-                f"too many requests wait for {route.method}: {len(route.queue)} of at most "
-                f"{self._settings.queue_length}; try again later",
-                retry_after_ms=self._retry_after_ms(route),
-            )
+        """Raise ``Busy`` where there is no room for a task of ``size`` bytes to wait."""
+        length, limit = len(route.queue), self._settings.queue_length
+        if length >= limit:
+            raise self._busy(route, f"{length} of at most {limit}")
+        if not self._has_room(size):
+            raise self._busy(route, f"all queues together may hold {self._settings.queue_bytes} B")
+
+    def _has_room(self, size: int) -> bool:
+        """Where nothing waits, one task may, however large it is."""
+        waiting = self.queued + self.sought
+        used = self.queued_bytes + self.sought_bytes + waiting * OVERHEAD
+        return not waiting or used + OVERHEAD + size <= self._settings.queue_bytes
+
+    def _busy(self, route: Route, why: str) -> Busy:
+        self._counters.busy += 1
+        return Busy(
+            f"too many requests wait for {route.method}: {why}; try again later",
+            retry_after_ms=self._retry_after_ms(route),
+        )
 
     def _retry_after_ms(self, route: Route) -> int:
         slots = sum(w.slots for pool in route.pools for w in pool.workers.values())
@@ -128,7 +147,10 @@ class Dispatcher:
     def _give_next(self, worker: Worker, route: Route, now: float) -> None:
         task = route.queue.pop()
         self._left_queue(task)
-        self.give(worker, task, now)
+        if task.deadline < now:
+            self._too_late(task, now)
+        else:
+            self.give(worker, task, now)
 
     def give(self, worker: Worker, task: Task, now: float) -> None:
         """Give ``task`` to ``worker``, which has room."""
@@ -169,6 +191,10 @@ class Dispatcher:
         """``task`` was given but not started: it is the next one again."""
         self._leave_worker(task)
         self._counters.returned += 1
+        if task.body is None:
+            # A run that a worker brought along; no client asked here, so none waits.
+            self.close(task)
+            return
         self.enqueue(task, front=True)
         self.serve_route(task.route, now)
 
@@ -213,10 +239,14 @@ class Dispatcher:
 
     def expire(self, task: Task, now: float) -> None:
         """The deadline of a waiting ``task`` has passed."""
-        self._counters.expired += 1
         self.dequeue(task)
+        self._too_late(task, now)
+
+    def _too_late(self, task: Task, now: float) -> None:
+        self._counters.expired += 1
         waited = int((now - task.arrived) * 1000)
-        message = f"no worker had room for {task.route.method} within {waited} ms; it has not run"
+        ran = "a worker that was lost may have run it" if task.losses else "it has not run"
+        message = f"no worker had room for {task.route.method} within {waited} ms; {ran}"
         self.fail(task, DeadlineExceeded(message, waited_ms=waited), now)
 
     def finish(
@@ -232,23 +262,38 @@ class Dispatcher:
             ran_ms=ran_ms,
         )
         if task.key is not None and code in REMEMBERED:
-            entry = Remembered(task.fingerprint or b"", body, meta, task.arrived, now)
-            self._memory.put(task.key, entry)
+            self._remember(task, body, meta, now)
         for waiter in task.waiters:
             self.reply(waiter, body, meta, task.encoding)
         self.close(task)
 
-    def reply(self, waiter: Waiter, body: bytes, meta: ReplyMeta, encoding: Encoding) -> None:
-        """Send ``body`` to one client, with ``meta`` if it sent some."""
-        if waiter.wants_meta:
+    def finish_bare(self, task: Task, body: bytes, now: float) -> None:
+        """Answer all who wait for ``task`` with ``body`` to the letter, without ``meta``."""
+        if task.key is not None:
+            self._remember(task, body, None, now)
+        for waiter in task.waiters:
+            self.reply(waiter, body, None, task.encoding)
+        self.close(task)
+
+    def _remember(self, task: Task, body: bytes, meta: ReplyMeta | None, now: float) -> None:
+        assert task.key is not None, "only a task with an id is remembered"
+        mark = task.fingerprint or b""
+        entry = Remembered(mark, body, task.encoding, meta, task.arrived, now)
+        self._memory.put(task.key, entry)
+
+    def reply(
+        self, waiter: Waiter, body: bytes, meta: ReplyMeta | None, encoding: Encoding
+    ) -> None:
+        """Send ``body`` to one client, with ``meta``, if there is some and it sent some."""
+        if meta is not None and waiter.wants_meta:
             body = with_meta(body, meta, encoding)
         self._counters.replies += 1
         self._out.append(Reply(waiter.envelope, body))
 
     def recall(self, waiter: Waiter, entry: Remembered, encoding: Encoding) -> None:
-        """Send a remembered reply."""
+        """Send a remembered reply, in the ``encoding`` of its request."""
         self._counters.recalled += 1
-        self.reply(waiter, entry.body, replace(entry.meta), encoding)
+        self.reply(waiter, _as_asked(entry, encoding), entry.meta, encoding)
 
     def close(self, task: Task) -> None:
         """Let go of ``task``; nobody waits for it any more."""
@@ -266,3 +311,18 @@ class Dispatcher:
         if task.worker is not None:
             task.worker.tasks.pop(task.number, None)
             task.worker = None
+
+
+def _as_asked(entry: Remembered, encoding: Encoding) -> bytes:
+    """Return the reply in ``encoding``.
+
+    It may be in the other one where nobody had asked when the broker wrote it: for a run
+    that a worker brought along.
+    """
+    if entry.encoding is encoding:
+        return entry.body
+    try:
+        return transcode(entry.body, encoding)
+    except ProtocolError as error:
+        message = f"the remembered reply cannot be written as {encoding.value}: {error}"
+        return failure(TaskFailed(message), encoding)

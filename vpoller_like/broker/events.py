@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from vpoller_like.protocol.envelope import Envelope
 from vpoller_like.protocol.request import Head
-from vpoller_like.protocol.worker import Assignment, FromBroker, FromWorker
+from vpoller_like.protocol.worker import Assignment, Attempt, FromBroker, FromWorker
 
 # Events --------------------------------------------------------------------------------
 
@@ -34,9 +35,13 @@ class WorkerGarbled(NamedTuple):
 
 
 class PeerGone(NamedTuple):
-    """A send to the worker at ``peer`` found nobody there."""
+    """A send to the worker at ``peer`` found nobody there.
+
+    ``unsent`` was given to it and has not left: it has certainly not run.
+    """
 
     peer: bytes
+    unsent: Sequence[Attempt] = ()
 
 
 class PeerLeft(NamedTuple):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Iterator
 
 from vpoller_like.broker.task import Task
 
@@ -22,6 +23,12 @@ class FairQueue:
 
     def __len__(self) -> int:
         return self._size
+
+    def __iter__(self) -> Iterator[Task]:
+        """Yield all tasks, in no particular order."""
+        for shares in self._levels.values():
+            for line in shares.values():
+                yield from line.values()
 
     def push(self, task: Task) -> None:
         """Add ``task`` at the end of its share's line."""

@@ -6,6 +6,7 @@ from collections import OrderedDict
 from typing import NamedTuple
 
 from vpoller_like.broker.task import Key
+from vpoller_like.protocol.encoding import Encoding
 from vpoller_like.protocol.reply import ReplyMeta
 
 #: What an entry costs beside its body.
@@ -17,7 +18,9 @@ class Remembered(NamedTuple):
 
     fingerprint: bytes
     body: bytes
-    meta: ReplyMeta
+    encoding: Encoding
+    #: None for a plain worker's reply, to which nothing is added.
+    meta: ReplyMeta | None
     #: When the request came, and when it was answered; monotonic seconds.
     arrived: float
     finished: float

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from vpoller_like.broker.events import Give
 from vpoller_like.protocol.limits import MAX_PACK
-from vpoller_like.protocol.worker import Assignment, Tasks
+from vpoller_like.protocol.worker import Assignment, Attempt, Tasks
 
 
 class Packs:
@@ -19,12 +19,22 @@ class Packs:
         """Put one task into the pack for its worker."""
         self._open.setdefault((give.peer, give.session), []).append(give.assignment)
 
+    def withdraw(self, peer: bytes) -> list[Attempt]:
+        """Take out what is for ``peer``, and return which givings that were."""
+        sessions = [key for key in self._open if key[0] == peer]
+        return [attempt for key in sessions for attempt in attempts(self._open.pop(key))]
+
     def take(self) -> Iterator[tuple[bytes, Tasks]]:
         """Yield the packs with their workers' routing ids, and begin anew."""
         packs, self._open = self._open, {}
         for (peer, session), items in packs.items():
             for part in _parts(items):
                 yield peer, Tasks(session, part)
+
+
+def attempts(items: Sequence[Assignment]) -> list[Attempt]:
+    """Return which givings ``items`` are."""
+    return [Attempt(item.task, item.attempt) for item in items]
 
 
 def _parts(items: list[Assignment]) -> Iterator[list[Assignment]]:

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import ClassVar
 
 from vpoller_like.broker.counters import Counters
 from vpoller_like.broker.dispatcher import Dispatcher
 from vpoller_like.broker.events import Action, AskPlain
 from vpoller_like.broker.task import State, Task
-from vpoller_like.errors import Busy, DeadlineExceeded, ProtocolError, TaskFailed
-from vpoller_like.protocol.encoding import Encoding, decode_object, encode
+from vpoller_like.errors import BadRequest, Busy, DeadlineExceeded, ProtocolError, TaskFailed
+from vpoller_like.protocol.encoding import Encoding, transcode
+
+
+class NoPlainAnswer(DeadlineExceeded):
+    """A plain worker did not answer in time; the request may have run."""
+
+    # Unlike a deadline in the queue: nobody knows whether it ran.
+    retryable: ClassVar[bool] = False
 
 
 class PlainDesk:
@@ -41,7 +49,12 @@ class PlainDesk:
         """Send ``task``, which the dispatcher has opened, to a plain worker."""
         body = task.body or b""
         if task.encoding is Encoding.MSGPACK:
-            body = _transcode(body, Encoding.JSON)
+            try:
+                body = transcode(body, Encoding.JSON)
+            except ProtocolError as error:
+                message = f"the request cannot be written as JSON for a plain worker: {error}"
+                self._dispatcher.fail(task, BadRequest(message), now)
+                return
         token = self._new_token()
         task.state = State.PLAIN
         self._asked[token] = task
@@ -57,41 +70,33 @@ class PlainDesk:
         if task is None:
             self._counters.late_results += 1
             return
-        self._forget(task)
+        self.forget(task)
         if task.encoding is Encoding.MSGPACK:
             try:
-                body = _transcode(body, Encoding.MSGPACK)
+                body = transcode(body, Encoding.MSGPACK)
             except ProtocolError as error:
                 message = f"the plain worker's reply cannot be written as MessagePack: {error}"
                 self._dispatcher.fail(task, TaskFailed(message), now)
                 return
-        # The reply is the worker's own, to the letter: nothing is added.
-        task.waiters = [waiter._replace(wants_meta=False) for waiter in task.waiters]
-        self._dispatcher.finish(task, "", body, now)
+        self._dispatcher.finish_bare(task, body, now)
 
     def refused(self, token: bytes, now: float) -> None:
         """No plain worker can take the request."""
         task = self._asked.get(token)
         if task is None:
             return
-        self._forget(task)
+        self.forget(task)
         self._counters.busy += 1
         error = Busy("all plain workers are full; try again later", retry_after_ms=1000)
         self._dispatcher.fail(task, error, now)
 
     def expire(self, task: Task, now: float) -> None:
         """No answer has come in time."""
-        self._forget(task)
+        self.forget(task)
         self._counters.expired += 1
         message = "no plain worker answered in time; the request may have run"
-        self._dispatcher.fail(task, DeadlineExceeded(message, retryable=False), now)
+        self._dispatcher.fail(task, NoPlainAnswer(message), now)
 
-    def _forget(self, task: Task) -> None:
+    def forget(self, task: Task) -> None:
+        """Wait no more for the answer to ``task``."""
         del self._asked[self._tokens.pop(task.number)]
-
-
-def _transcode(body: bytes, encoding: Encoding) -> bytes:
-    try:
-        return encode(decode_object(body), encoding)
-    except (TypeError, ValueError, OverflowError, RecursionError) as error:
-        raise ProtocolError(str(error), body) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -69,15 +70,25 @@ def methods(core: BrokerCore, name: str | None = None) -> list[dict[str, Any]]:
     """Every method that is served, with its parameters; or the one called ``name``."""
     found: dict[tuple[str, str], dict[str, Any]] = {}
     for pool in core.directory.pools:
-        for offer in pool.offers:
-            for method in offer.methods:
-                if name in (None, method.name):
-                    entry = found.setdefault((method.name, offer.agent), _method(method, offer))
-                    _add_pool(entry, offer, len(pool.workers))
+        counted = set()
+        for offer, method in _served(pool, name):
+            key = (method.name, offer.agent)
+            entry = found.setdefault(key, _method(method, offer))
+            _add_hosts(entry, offer)
+            if key not in counted:
+                counted.add(key)
+                entry["workers"] += len(pool.workers)
     waiting = _waiting_by_method(core)
     for entry in found.values():
         entry["queued"] = waiting.get(entry["method"], 0)
     return [found[key] for key in sorted(found)]
+
+
+def _served(pool: Pool, name: str | None) -> Iterator[tuple[Offer, Method]]:
+    for offer in pool.offers:
+        for method in offer.methods:
+            if name in (None, method.name):
+                yield offer, method
 
 
 def _method(method: Method, offer: Offer) -> dict[str, Any]:
@@ -97,8 +108,7 @@ def _param(param: Any) -> dict[str, Any]:
     return dict(msgspec.structs.asdict(param))
 
 
-def _add_pool(entry: dict[str, Any], offer: Offer, count: int) -> None:
-    entry["workers"] += count
+def _add_hosts(entry: dict[str, Any], offer: Offer) -> None:
     if offer.hosts is None or entry["hosts"] is None:
         entry["hosts"] = None
     else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -18,7 +18,7 @@ from vpoller_like.broker.task import State, Task
 from vpoller_like.broker.worker import Worker
 from vpoller_like.config import BrokerSettings
 from vpoller_like.protocol import worker as wire
-from vpoller_like.protocol.encoding import Encoding
+from vpoller_like.protocol.encoding import DECODE_FAULTS, Encoding
 
 log = logging.getLogger("vpoller.broker")
 
@@ -100,12 +100,18 @@ class Roster:
             )
             self._out.append(Tell(peer, wire.Shutdown()))
             return
+        signature = _signature(hello.label, hello.offers)
+        if signature is None:
+            # Not RESYNC: it would say the same again.
+            self._counters.garbled += 1
+            self._out.append(Tell(peer, wire.Shutdown()))
+            return
         self._leave_peer(peer, hello.instance, now)
-        worker, routes = self._register(peer, hello, now)
+        worker, routes = self._register(peer, hello, signature, now)
         self._out.append(Tell(peer, self._welcome))
         self._settle_held(worker, hello.held, now)
         worker.pool.place(worker)
-        self._seekers.worker_joined(worker)
+        self._seekers.worker_joined(worker, now)
         for route in routes:
             self._dispatcher.serve_route(route, now)
         self._dispatcher.serve(worker.pool, now)
@@ -116,9 +122,10 @@ class Roster:
         if other is not None and other.instance != instance:
             self.lose(other, "its connection was taken by another worker", now)
 
-    def _register(self, peer: bytes, hello: wire.Hello, now: float) -> tuple[Worker, list[Route]]:
+    def _register(
+        self, peer: bytes, hello: wire.Hello, signature: bytes, now: float
+    ) -> tuple[Worker, list[Route]]:
         """Return the worker, and the routes that nobody of its kind served before."""
-        signature = msgspec.msgpack.encode(hello.offers)
         worker = self.workers.get(hello.instance)
         if worker is not None:
             self._by_peer.pop(worker.peer, None)
@@ -144,6 +151,8 @@ class Roster:
         ]
         if unwanted:
             self._out.append(Tell(worker.peer, wire.Cancel(unwanted)))
+        # What it had room for before counts no more when the next ones are given.
+        worker.pool.place(worker)
         for task in reversed(lost):
             self._dispatcher.take_back(task, now)
 
@@ -189,6 +198,8 @@ class Roster:
             key=(held.principal, held.id),
             fingerprint=held.fingerprint,
         )
+        # It waits in no queue, from which it would have to be taken.
+        task.state = State.RUNNING
         self._dispatcher.open(task)
         self._dispatcher.take_up(worker, task, held.task, held.attempt)
         return True
@@ -220,17 +231,16 @@ class Roster:
         # The grant first, so that what comes back is not sent there again.
         worker.slots = message.slots
         worker.ahead = message.ahead
-        tasks = [worker.tasks.get(item.task) for item in message.items]
-        for item, task in reversed(list(zip(message.items, tasks, strict=True))):
+        worker.pool.place(worker)
+        for item in reversed(message.items):
+            task = worker.tasks.get(item.task)
             if task is not None and task.attempt == item.attempt:
                 worker.returned += 1
-                worker.pool.place(worker)
                 self._dispatcher.take_back(task, now)
         self._grant(worker, message.slots, message.ahead, now)
 
     def _drain(self, worker: Worker, message: wire.Drain, now: float) -> None:  # noqa: ARG002
-        worker.draining = True
-        worker.pool.place(worker)
+        self._close(worker)
 
     def _bye(self, worker: Worker, message: wire.Bye, now: float) -> None:  # noqa: ARG002
         self._remove(worker, now)
@@ -238,11 +248,22 @@ class Roster:
 
     # Its end ---------------------------------------------------------------------------
 
-    def unreachable(self, peer: bytes, now: float) -> None:
-        """A send found nobody at ``peer``."""
+    def unreachable(self, peer: bytes, unsent: Sequence[wire.Attempt], now: float) -> None:
+        """A send found nobody at ``peer``; ``unsent`` never left, and is no loss."""
         worker = self._by_peer.get(peer)
-        if worker is not None:
-            self.lose(worker, "its connection is closed", now)
+        if worker is None:
+            return
+        self._close(worker)
+        for item in reversed(unsent):
+            task = worker.tasks.get(item.task)
+            if task is not None and task.attempt == item.attempt:
+                self._dispatcher.take_back(task, now)
+        self.lose(worker, "its connection is closed", now)
+
+    def _close(self, worker: Worker) -> None:
+        """Give ``worker`` nothing more."""
+        worker.draining = True
+        worker.pool.place(worker)
 
     def lose(self, worker: Worker, why: str, now: float) -> None:
         """Give ``worker`` up."""
@@ -278,18 +299,39 @@ class Roster:
         ``paused`` is for how many seconds the broker itself stood still; nobody could
         be heard meanwhile.
         """
-        self._acknowledge()
-        for worker in list(self.workers.values()):
-            worker.last_heard += paused
-            if now - worker.last_heard > self._liveness:
-                self.lose(worker, f"silent for {now - worker.last_heard:.1f} s", now)
+        self.acknowledge()
+        silent = [
+            worker for worker in self.workers.values() if self._is_silent(worker, now, paused)
+        ]
+        # All of them first: what one of them held is not to be given to another one.
+        for worker in silent:
+            self._close(worker)
+        for worker in silent:
+            self.lose(worker, f"silent for {now - worker.last_heard:.1f} s", now)
         if now >= self._next_heartbeat:
             self._next_heartbeat = now + self._heartbeat
             self.probe()
 
-    def _acknowledge(self) -> None:
+    def _is_silent(self, worker: Worker, now: float, paused: float) -> bool:
+        worker.last_heard = min(now, worker.last_heard + paused)
+        return now - worker.last_heard > self._liveness
+
+    def acknowledge(self) -> None:
+        """Tell workers what has arrived of theirs since the last time."""
         for worker in self._owed_acks.values():
             if worker.ack != worker.acked:
                 worker.acked = worker.ack
                 self._out.append(Tell(worker.peer, wire.Ack(worker.ack)))
         self._owed_acks.clear()
+
+
+def _signature(label: str, offers: list[wire.Offer]) -> bytes | None:
+    """Return what is equal for workers that offer the same; None where it cannot be told.
+
+    MessagePack has values that JSON has not, and ``methods`` tells of offers in JSON.
+    """
+    try:
+        return msgspec.json.encode(offers)
+    except DECODE_FAULTS as error:
+        log.warning("worker %s offers what JSON cannot say; it is sent away: %s", label, error)
+        return None

@@ -9,12 +9,16 @@ becomes free looks at more than it moves.
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict, deque
 from collections.abc import Iterator, Sequence
 
 from vpoller_like.broker.fair_queue import FairQueue
 from vpoller_like.broker.worker import Worker
 from vpoller_like.protocol.worker import Method, Offer
+
+#: Routes at which the idle ones are forgotten without waiting for the next sweep.
+MANY_ROUTES = 10_000
 
 
 class Pool:
@@ -43,7 +47,10 @@ class Pool:
     def _add(self, method: Method, hosts: Sequence[str] | None) -> None:
         known = self._hosts.get(method.name, set())
         self._hosts[method.name] = None if hosts is None or known is None else known | {*hosts}
-        self.methods[method.name] = method
+        # Two agents of one worker may serve a method for different hosts. It is safe to
+        # run twice if both say so.
+        known_method = self.methods.get(method.name, method)
+        self.methods[method.name] = method if known_method.retry_safe else known_method
 
     def serves(self, method: str, hostname: str | None) -> bool:
         """Say whether a request for this method and host can be given to a worker here."""
@@ -174,6 +181,7 @@ class Directory:
         self._by_method: dict[str, list[Pool]] = {}
         self._departed: dict[bytes, tuple[float, Pool]] = {}
         self._route_memory = route_memory
+        self._crowded = MANY_ROUTES
 
     @property
     def pools(self) -> Iterator[Pool]:
@@ -205,6 +213,8 @@ class Directory:
         """Return the route for this, made if it is asked for the first time."""
         route = self.routes.get((method, hostname))
         if route is None:
+            if len(self.routes) >= self._crowded:
+                self._make_room()
             route = self.routes[(method, hostname)] = Route(method, hostname, now)
             for pool in self.serving(method, hostname):
                 route.link(pool)
@@ -246,10 +256,19 @@ class Directory:
     def sweep(self, now: float) -> None:
         """Forget routes that nobody uses and pools that left long ago."""
         self._departed = {s: d for s, d in self._departed.items() if now < d[0]}
+        self._forget_idle(now - self._route_memory)
+
+    def _make_room(self) -> None:
+        """Forget all idle routes: whoever asks for ever new hosts makes one with each."""
+        self._forget_idle(math.inf)
+        # Those left are in use; not to be looked through again with each new one.
+        self._crowded = max(MANY_ROUTES, 2 * len(self.routes))
+
+    def _forget_idle(self, used_before: float) -> None:
         idle = [
             key
             for key, route in self.routes.items()
-            if not route.live and route.last_used + self._route_memory < now
+            if not route.live and route.last_used < used_before
         ]
         for key in idle:
             route = self.routes.pop(key)

@@ -9,9 +9,13 @@ from vpoller_like.broker.dispatcher import Dispatcher
 from vpoller_like.broker.events import Action, Tell
 from vpoller_like.broker.routing import Directory
 from vpoller_like.broker.task import State, Task
+from vpoller_like.broker.timetable import Timetable
 from vpoller_like.broker.worker import Worker
 from vpoller_like.errors import IdReused, WorkerLost
-from vpoller_like.protocol.worker import Have, Possession, WhoHas
+from vpoller_like.protocol.worker import Have, Held, Possession, Result, WhoHas
+
+#: Seconds between two looks at a task whose workers may be restarting.
+RELOOK = 1.0
 
 
 class Seek:
@@ -21,6 +25,7 @@ class Seek:
         self.task = task
         #: Asked workers that have not answered, by instance.
         self.pending: set[str] = set()
+        #: When they have had time enough; monotonic seconds.
         self.until = until
 
 
@@ -51,22 +56,27 @@ class Seekers:
         self._grace_until = grace_until
         self._not_found = not_found
         self._open: dict[int, Seek] = {}
+        #: When each is to be looked at again.
+        self._looks: Timetable[Seek] = Timetable()
 
     def start(self, task: Task, now: float) -> None:
         """Look for the id of ``task``."""
         task.state = State.SEEKING
         seek = Seek(task, max(now, self._grace_until) + self._patience)
         self._open[task.number] = seek
+        self._dispatcher.sought += 1
+        self._dispatcher.sought_bytes += len(task.body or b"")
         self._dispatcher.timetable.set(task.number, task, task.deadline)
         for pool in self._directory.serving(task.route.method, task.route.hostname):
             for worker in pool.workers.values():
-                self._ask(seek, worker)
+                self._ask(seek, worker, now)
         self._settle(seek, now)
 
-    def _ask(self, seek: Seek, worker: Worker) -> None:
+    def _ask(self, seek: Seek, worker: Worker, now: float) -> None:
         task = seek.task
         assert task.key is not None, "only a task with an id is sought"
         seek.pending.add(worker.instance)
+        seek.until = max(seek.until, now + self._patience)
         query = WhoHas(
             task.number, task.route.method, task.key[0], task.key[1], task.fingerprint or b""
         )
@@ -80,33 +90,45 @@ class Seekers:
         seek.pending.discard(worker.instance)
         if message.state is Possession.OTHER:
             self._reused(seek.task, now)
-        elif message.held is not None and message.state is not Possession.NONE:
-            self._found(seek.task, worker, message, now)
+        elif message.held is not None and self._is_found(seek.task, message, message.held):
+            self._found(seek.task, worker, message.held, message.result, now)
         else:
             self._settle(seek, now)
 
-    def _found(self, task: Task, worker: Worker, message: Have, now: float) -> None:
-        held = message.held
-        assert held is not None
+    def _is_found(self, task: Task, message: Have, held: Held) -> bool:
+        """Say whether ``message`` answers the question, and with a yes."""
         assert task.key is not None
-        ours = held.task in self._dispatcher.live and held.task != task.number
-        if ours or (held.principal, held.id, held.fingerprint) != (*task.key, task.fingerprint):
-            return  # Not an answer to the question; patience decides.
+        if message.state is Possession.DONE and message.result is None:
+            return False
+        if held.task != task.number and held.task in self._dispatcher.live:
+            return False
+        asked = (*task.key, task.fingerprint)
+        return message.state is not Possession.NONE and asked == (
+            held.principal,
+            held.id,
+            held.fingerprint,
+        )
+
+    def _found(
+        self, task: Task, worker: Worker, held: Held, result: Result | None, now: float
+    ) -> None:
         self.forget(task)
         self._counters.whohas_found += 1
         self._dispatcher.take_up(worker, task, held.task, held.attempt)
-        if message.result is not None:
-            self._dispatcher.result(task, message.result, now)
+        if result is not None:
+            self._dispatcher.result(task, result, now)
+        worker.pool.place(worker)
 
     def _reused(self, task: Task, now: float) -> None:
         self.forget(task)
         self._dispatcher.fail(task, id_reused(task), now)
 
-    def worker_joined(self, worker: Worker) -> None:
+    def worker_joined(self, worker: Worker, now: float) -> None:
         """Ask a worker that has just registered, too."""
         for seek in self._open.values():
             if worker.pool.serves(seek.task.route.method, seek.task.route.hostname):
-                self._ask(seek, worker)
+                self._ask(seek, worker, now)
+                self._look_at(seek, seek.until)
 
     def worker_left(self, worker: Worker, now: float) -> None:
         """A worker that is gone will not answer."""
@@ -117,20 +139,32 @@ class Seekers:
 
     def tick(self, now: float) -> None:
         """Stop waiting for workers that do not answer."""
-        for seek in list(self._open.values()):
+        for seek in self._looks.pop_due(now):
             if now >= seek.until:
                 seek.pending.clear()
             self._settle(seek, now)
 
     def _settle(self, seek: Seek, now: float) -> None:
-        if seek.pending or now < self._grace_until:
+        if seek.pending:
+            self._look_at(seek, seek.until)
+            return
+        if now < self._grace_until:
+            self._look_at(seek, self._grace_until)
             return
         route = seek.task.route
         if not route.pools and self._directory.lately_served(route.method, route.hostname, now):
-            return  # Its workers may be restarting; the deadline bounds the wait.
+            # Its workers may be restarting; the deadline bounds the wait.
+            self._look_at(seek, now + RELOOK)
+            return
+        if seek.task.deadline < now:
+            self.expire(seek.task, now)
+            return
         self.forget(seek.task)
         self._counters.whohas_missing += 1
         self._not_found(seek.task, now)
+
+    def _look_at(self, seek: Seek, when: float) -> None:
+        self._looks.set(seek.task.number, seek, when)
 
     def expire(self, task: Task, now: float) -> None:
         """The deadline of a task has passed before it was known what became of its id."""
@@ -143,7 +177,11 @@ class Seekers:
 
     def forget(self, task: Task) -> None:
         """Look no further for the id of ``task``."""
-        self._open.pop(task.number, None)
+        if self._open.pop(task.number, None) is not None:
+            self._looks.cancel(task.number)
+            self._dispatcher.timetable.cancel(task.number)
+            self._dispatcher.sought -= 1
+            self._dispatcher.sought_bytes -= len(task.body or b"")
 
 
 def id_reused(task: Task) -> IdReused:

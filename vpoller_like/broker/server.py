@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import time
 from collections.abc import Callable
 from types import FrameType
 from typing import Any
@@ -31,7 +32,7 @@ from vpoller_like.broker.events import (
     WorkerGarbled,
     WorkerSays,
 )
-from vpoller_like.broker.packs import Packs
+from vpoller_like.broker.packs import Packs, attempts
 from vpoller_like.clock import Clock, monotonic
 from vpoller_like.config import BrokerSettings
 from vpoller_like.errors import ProtocolError
@@ -45,6 +46,8 @@ log = logging.getLogger("vpoller.broker")
 TICK = 0.05
 #: Seconds that the messages of a worker that is gone may take to be read.
 BURY_SECONDS = 0.2
+#: Seconds that clients have to read the last replies.
+FAREWELL_SECONDS = 0.25
 #: Milliseconds for the last replies to leave.
 LINGER_MS = 1000
 
@@ -70,10 +73,13 @@ class BrokerServer:
         #: Workers that a send did not find, before the last wait and since then.
         self._gone: set[bytes] = set()
         self._newly_gone: set[bytes] = set()
+        #: What was given to them since and has not left.
+        self._unsent: dict[bytes, list[wire.Attempt]] = {}
         self._bury_by = 0.0
         self._drain_until: float | None = None
         self._stopped = False
-        self._perform: dict[type[Any], Callable[[Any], None]] = {
+        self._stops_asked = 0
+        self._perform: dict[type[Any], Callable[[Any], object]] = {
             Reply: self._reply,
             Give: self._packs.add,
             Tell: lambda action: self._tell(action.peer, action.message),
@@ -100,6 +106,10 @@ class BrokerServer:
             self._send_packs()
             self._drained()
         self._feed(StopAsked())
+        if self._stops_asked == 0:
+            # A DEALER with ZMQ_IMMEDIATE, such as our client's, loses what it has received
+            # and not read when the connection breaks; so it breaks a little later.
+            time.sleep(FAREWELL_SECONDS)
 
     def drain(self) -> None:
         """Accept nothing new, finish what was accepted, then end. From any thread."""
@@ -109,6 +119,7 @@ class BrokerServer:
 
     def stop(self) -> None:
         """End now; what is not answered is answered ``shutting_down`` or ``worker_lost``."""
+        self._stops_asked += 1
         self._stopped = True
         self._waker.wake()
 
@@ -168,7 +179,8 @@ class BrokerServer:
         gone, self._gone, self._newly_gone = self._gone, self._newly_gone, set()
         self._bury_by = self._clock() + BURY_SECONDS
         for peer in gone:
-            self._feed(PeerGone(peer))
+            unsent = [*self._unsent.pop(peer, ()), *self._packs.withdraw(peer)]
+            self._feed(PeerGone(peer, unsent))
 
     # Time ------------------------------------------------------------------------------
 
@@ -212,14 +224,16 @@ class BrokerServer:
         if self._doors.frontend_outbox.send((*reply.envelope, reply.body)) is not Sent.DONE:
             self._core.counters.undeliverable += 1
 
-    def _tell(self, peer: bytes, message: wire.FromBroker) -> None:
+    def _tell(self, peer: bytes, message: wire.FromBroker) -> bool:
         sent = self._doors.backend_outbox.send((peer, *wire.encode(message)))
         if sent is not Sent.DONE:
             self._newly_gone.add(peer)
+        return sent is Sent.DONE
 
     def _send_packs(self) -> None:
         for peer, tasks in self._packs.take():
-            self._tell(peer, tasks)
+            if not self._tell(peer, tasks):
+                self._unsent.setdefault(peer, []).extend(attempts(tasks.items))
 
     def _ask_plain(self, action: AskPlain) -> None:
         if self._doors.plain.send((action.token, b"", action.body)) is not Sent.DONE:

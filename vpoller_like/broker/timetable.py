@@ -10,13 +10,16 @@ T = TypeVar("T")
 
 #: Deadlines are kept to this many seconds; nothing is due too early.
 GRAIN = 0.02
+#: Places of emptied buckets that are not worth a look.
+SLACK = 64
 
 
 class Timetable(Generic[T]):
     """Things by number, each due at a time.
 
     Deadlines that fall into the same grain share a bucket, so that setting and
-    cancelling touch a dict and nothing is left behind.
+    cancelling touch a dict. An emptied bucket goes at once; its place in the order goes
+    when such places outnumber the buckets.
     """
 
     def __init__(self) -> None:
@@ -41,13 +44,23 @@ class Timetable(Generic[T]):
     def cancel(self, number: int) -> None:
         """Forget a thing; nothing happens if it is not here."""
         slot = self._where.pop(number, None)
-        if slot is not None:
-            del self._buckets[slot][number]
+        if slot is None:
+            return
+        bucket = self._buckets[slot]
+        del bucket[number]
+        if not bucket:
+            del self._buckets[slot]
+            self._tidy()
+
+    def _tidy(self) -> None:
+        if len(self._order) > 2 * len(self._buckets) + SLACK:
+            self._order = list(self._buckets)
+            heapq.heapify(self._order)
 
     def pop_due(self, now: float) -> Iterator[T]:
         """Take out and yield all that is due at ``now``."""
         while self._order and self._order[0] * GRAIN <= now:
-            bucket = self._buckets.pop(heapq.heappop(self._order))
+            bucket = self._buckets.pop(heapq.heappop(self._order), {})
             for number in bucket:
                 del self._where[number]
             yield from bucket.values()

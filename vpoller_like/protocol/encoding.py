@@ -31,6 +31,7 @@ DECODE_FAULTS = (ValueError, TypeError, OverflowError, RecursionError, MemoryErr
 
 _json_decode = msgspec.json.Decoder().decode
 _json_sorted = msgspec.json.Encoder(order="sorted").encode
+_msgpack_sorted = msgspec.msgpack.Encoder(order="sorted").encode
 
 
 def encoding_of(body: bytes) -> Encoding:
@@ -77,9 +78,23 @@ def encode(value: Any, encoding: Encoding, enc_hook: Callable[[Any], Any] | None
     return pack(msgspec.to_builtins(value, str_keys=True, enc_hook=enc_hook))
 
 
-def canonical(value: Any) -> bytes:
-    """Write ``value`` so that equal values give equal bytes (objects' keys sorted)."""
-    return _json_sorted(value)
+def transcode(body: bytes, encoding: Encoding) -> bytes:
+    """Write the object in ``body`` as ``encoding``; raise ``ProtocolError`` on any fault."""
+    try:
+        return encode(decode_object(body), encoding)
+    except ProtocolError:
+        raise
+    except DECODE_FAULTS as error:
+        raise ProtocolError(str(error), body) from error
+
+
+def canonical(value: Any, encoding: Encoding) -> bytes:
+    """Write ``value`` so that equal values give equal bytes (objects' keys sorted).
+
+    In the encoding that it came in: JSON has no words for MessagePack's bytes and NaN.
+    Raises as :func:`encode` does.
+    """
+    return _json_sorted(value) if encoding is Encoding.JSON else _msgpack_sorted(value)
 
 
 def json_fault(error: BaseException) -> str:

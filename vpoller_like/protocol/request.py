@@ -93,13 +93,14 @@ def fingerprint(body: bytes) -> bytes:
     The encoding counts: a remembered reply is kept as it was written. Raises
     ``ProtocolError`` where the body does not parse as a whole.
     """
+    encoding = encoding_of(body)
     fields = decode_object(body)
     fields.pop("meta", None)
     try:
-        text = canonical(fields)
+        text = canonical(fields, encoding)
     except DECODE_FAULTS as error:
-        raise ProtocolError(f"cannot be written as JSON: {error}", body) from error
-    return hashlib.blake2b(text, digest_size=16, person=encoding_of(body).name.encode()).digest()
+        raise ProtocolError(f"cannot be compared with others: {error}", body) from error
+    return hashlib.blake2b(text, digest_size=16, person=encoding.name.encode()).digest()
 
 
 def parameters(fields: dict[str, Any]) -> dict[str, Any]:

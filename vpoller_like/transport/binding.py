@@ -42,6 +42,7 @@ def bind(socket: zmq.Socket[bytes], endpoint: str) -> Binding:
     """Bind ``socket``; raise ``ConfigError`` where that is impossible or unsafe."""
     lock = None
     if endpoint.startswith("tcp://"):
+        _require_port(endpoint)
         _require_loopback(endpoint)
     elif endpoint.startswith("ipc://"):
         lock = _lock_path(endpoint.removeprefix("ipc://"))
@@ -58,6 +59,15 @@ def _reason(error: zmq.ZMQError) -> str:
     if error.errno == zmq.EADDRINUSE:
         return "the address is in use; end the program that holds it or choose another port"
     return str(error)
+
+
+def _require_port(endpoint: str) -> None:
+    """libzmq would bind 99999 as 34463."""
+    _, colon, port = endpoint.removeprefix("tcp://").rpartition(":")
+    if not colon or not (port == "*" or (port.isdecimal() and int(port) < 1 << 16)):
+        raise ConfigError(
+            f"cannot bind {endpoint}: it needs a port from 1 to 65535 at its end, or * for any"
+        )
 
 
 def _require_loopback(endpoint: str) -> None:
@@ -77,9 +87,11 @@ def _require_loopback(endpoint: str) -> None:
 
 def _lock_path(path: str) -> int:
     """Lock ``path`` before it is bound: a second bind would silently steal it."""
-    folder = os.path.dirname(path) or "."
-    _require_private(folder)
-    lock = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        _require_private(os.path.dirname(path) or ".")
+        lock = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise ConfigError(f"cannot bind ipc://{path}: {error.strerror}") from error
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:

@@ -7,36 +7,45 @@ from zmq.utils.monitor import recv_monitor_message
 
 from vpoller_like.transport.port import Port
 
+_ACCEPTED = zmq.EVENT_ACCEPTED
 _JOINED = zmq.EVENT_HANDSHAKE_SUCCEEDED
 _LEFT = zmq.EVENT_DISCONNECTED
 
 
 class PeerMonitor:
-    """Follows the connections of one port by its socket's monitor events."""
+    """Follows the connections of one port by its socket's monitor events.
+
+    A handshake's event does not say whose it was (zmq_socket_monitor(3): its value is
+    unspecified), so that a connection that ends while another one still shakes hands is
+    taken for one that had not joined. Where none does, the number is exact.
+    """
 
     def __init__(self, port: Port) -> None:
         self._port = port
-        self._connected: set[int] = set()
-        self.socket: zmq.Socket[bytes] = port.socket.get_monitor_socket(_JOINED | _LEFT)
-
-    @property
-    def peers(self) -> int:
-        """The number of connected peers."""
-        return len(self._connected)
+        #: File descriptors; one is used anew only after it was reported as disconnected.
+        self._accepted: set[int] = set()
+        #: How many are connected, their handshake done.
+        self.peers = 0
+        events = _ACCEPTED | _JOINED | _LEFT
+        self.socket: zmq.Socket[bytes] = port.socket.get_monitor_socket(events)
 
     def read(self) -> bool:
         """Take in all events there are; return whether a peer has left."""
         left = False
         while self.socket.poll(0):
             event = recv_monitor_message(self.socket, zmq.NOBLOCK)
-            # The value is the connection's file descriptor, which may be used anew only
-            # after it was reported as disconnected.
-            if event["event"] == _JOINED:
-                self._connected.add(event["value"])
-            else:
-                self._connected.discard(event["value"])
-                left = True
+            self._count(event["event"], event["value"])
+            left = left or event["event"] == _LEFT
         return left
+
+    def _count(self, event: int, value: int) -> None:
+        if event == _ACCEPTED:
+            self._accepted.add(value)
+        elif event == _JOINED:
+            self.peers += 1
+        else:
+            self._accepted.discard(value)
+        self.peers = min(self.peers, len(self._accepted))
 
     def close(self) -> None:
         """Stop monitoring."""

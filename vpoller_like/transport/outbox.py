@@ -7,12 +7,15 @@ from collections.abc import Sequence
 
 from vpoller_like.transport.port import Port, Sent
 
+#: What a waiting message costs beside its frames' bytes.
+OVERHEAD = 256
+
 
 class Outbox:
     """The sending side of a ROUTER's port. The first frame of a message names the peer.
 
     Messages to one peer keep their order. ``max_bytes`` bounds what waits for all peers
-    together; a message beyond it is refused.
+    together, each message counted with ``OVERHEAD``; a message beyond it is refused.
     """
 
     def __init__(self, port: Port, max_bytes: int) -> None:
@@ -30,7 +33,7 @@ class Outbox:
         return self._keep(frames)
 
     def _keep(self, frames: Sequence[bytes]) -> Sent:
-        size = sum(map(len, frames))
+        size = _size(frames)
         if self.bytes + size > self._max_bytes:
             return Sent.FULL
         self.bytes += size
@@ -49,7 +52,11 @@ class Outbox:
                 return sent
             if sent is Sent.GONE:
                 break
-            self.bytes -= sum(map(len, waiting.popleft()))
-        self.bytes -= sum(sum(map(len, frames)) for frames in waiting)
+            self.bytes -= _size(waiting.popleft())
+        self.bytes -= sum(map(_size, waiting))
         del self._waiting[peer]
         return Sent.GONE if waiting else Sent.DONE
+
+
+def _size(frames: Sequence[bytes]) -> int:
+    return OVERHEAD + sum(map(len, frames))

@@ -46,15 +46,14 @@ class Message(NamedTuple):
 class Port:
     """One socket, owned by one thread.
 
-    ``socket`` is the pyzmq socket, for polling and options. ``certain`` is how many
-    frames every message is known to have (a ROUTER's has two at least), after which
-    it is asked whether more follow.
+    ``socket`` is the pyzmq socket, for polling and options.
     """
 
     def __init__(self, socket: zmq.Socket[bytes]) -> None:
         self.socket = socket
         self._base: Any = zmq.backend.Socket(socket.context, -1, socket.underlying)
-        self._certain = 2 if socket.socket_type == zmq.ROUTER else 1
+        #: Frames that every message has; then it is asked whether more follow.
+        self._certain = 2 if socket.getsockopt(zmq.TYPE) == zmq.ROUTER else 1
         self._burst = 1
 
     def receive(self, ready: bool) -> list[Message]:
@@ -94,17 +93,31 @@ class Port:
         """Send a message whole, or not at all."""
         send = self._base.send
         last = len(frames) - 1
+        done = 0
         try:
             for frame in frames[:last]:
                 send(frame, _SNDMORE_NOBLOCK)
+                done += 1
             send(frames[last], _NOBLOCK)
         except zmq.Again:
+            if 0 < done < last:
+                self._end_dropped(frames[done + 1 :])
             return Sent.FULL
         except zmq.ZMQError as error:
             if error.errno == zmq.EHOSTUNREACH:
                 return Sent.GONE
             raise
         return Sent.DONE
+
+    def _end_dropped(self, rest: Sequence[bytes]) -> None:
+        """Show the socket the end of a message whose peer has left amid it.
+
+        A DEALER drops what follows such a fault up to a last frame, and would take the
+        next message for the rest of this one.
+        """
+        for frame in rest[:-1]:
+            self._base.send(frame, _SNDMORE_NOBLOCK)
+        self._base.send(rest[-1], _NOBLOCK)
 
     def close(self, linger_ms: int = 0) -> None:
         """Close the socket; what is not sent yet has ``linger_ms`` to leave."""

@@ -48,10 +48,10 @@ def backend(context: Context, endpoint: str) -> tuple[Port, Binding]:
 def plain_backend(context: Context, endpoint: str) -> tuple[Port, Binding]:
     """Bind the DEALER that plain REP workers connect to.
 
-    Its SNDHWM is 1: a REP worker takes one request at a time, and what waits in its
-    pipe cannot be given to another.
+    What waits in a worker's pipe cannot be given to another one, so SNDHWM is low; with 1 it
+    would refuse part of a small burst before the I/O thread has looked at it.
     """
-    options: Options = {**_QUICK_HEARTBEAT, zmq.MAXMSGSIZE: MAX_WORKER_FRAME, zmq.SNDHWM: 1}
+    options: Options = {**_QUICK_HEARTBEAT, zmq.MAXMSGSIZE: MAX_WORKER_FRAME, zmq.SNDHWM: 100}
     return _bound(context, zmq.DEALER, endpoint, options)
 
 

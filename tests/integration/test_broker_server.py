@@ -1,0 +1,511 @@
+"""A real broker on real sockets: whatever comes in, it answers, and serves the next one."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import msgpack
+import pytest
+import zmq
+
+from tests.support.broker import PATIENCE, RunningBroker, ScriptedWorker, receive
+from vpoller_like.broker import BrokerServer
+from vpoller_like.config import BrokerSettings
+from vpoller_like.errors import ConfigError
+from vpoller_like.protocol import worker as wire
+from vpoller_like.protocol.encoding import decode_object
+
+ECHO = b'{"method": "echo", "data": 5}'
+
+
+@pytest.fixture(scope="module")
+def broker() -> Iterator[RunningBroker]:
+    """A broker with one worker, which all tests of this module share: none may harm it."""
+    offers = wire.Offer(
+        "test",
+        [wire.Method(name="echo", retry_safe=True), wire.Method(name="hold")],
+        hosts=["here"],
+    )
+    with RunningBroker() as broker, ScriptedWorker(broker, offers):
+        time.sleep(0.1)
+        yield broker
+
+
+def still_serves(broker: RunningBroker) -> None:
+    assert broker.ask("echo", data="next")["result"] == "next"
+
+
+# What is refused -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "says"),
+    [
+        (b"", "bad_request", "empty body"),
+        (b"{}", "bad_request", "missing field method"),
+        (b'"helper"', "bad_request", "expected a JSON object, got str"),
+        (b"[1]", "bad_request", "expected a JSON object, got array"),
+        (b"not json", "bad_request", "not valid JSON"),
+        (b'{"method": "echo", "data": NaN}', "bad_request", "not valid JSON"),
+        (b'{"method": "echo\xff"}', "bad_request", "not UTF-8"),
+        (b"\xff\xfe{}", "bad_request", "not valid JSON"),
+        (b'{"method": 5}', "bad_request", "method: expected str, got int"),
+        (b'{"method": ""}', "bad_request", "method:"),
+        (b'{"method": "echo", "hostname": 5}', "bad_request", "hostname: expected str"),
+        (b'{"method": "echo", "meta": {"priority": 12}}', "bad_request", "meta.priority:"),
+        (b'{"method": "echo", "meta": {"id": "%s"}}' % (b"x" * 200), "bad_request", "meta.id:"),
+        (b'{"method": "echo", "data": ' + b"[" * 100_000, "bad_request", "nested too deeply"),
+        (b'{"method": "no.such"}', "unknown_method", "no worker serves no.such"),
+        (b'{"method": "echo", "hostname": "away"}', "unknown_host", "it is served for here"),
+        (b'{"method":"echo","data":"%s"}' % (b"x" * (2 << 20)), "too_large", "2097179 bytes"),
+    ],
+    ids=lambda value: value[:40].decode("latin-1") if isinstance(value, bytes) else None,
+)
+def test_a_request_that_is_none_is_told_why_and_the_next_is_served(
+    broker: RunningBroker, body: bytes, code: str, says: str
+) -> None:
+    reply = decode_object(broker.ask_raw(body))
+    assert reply["success"] == 1
+    assert reply["error"]["code"] == code
+    assert says in reply["msg"]
+    still_serves(broker)
+
+
+def test_a_bad_request_in_messagepack_is_told_so_in_messagepack(broker: RunningBroker) -> None:
+    for body in (b"\x80", b"\x81\xa6method\x05", b"\xdf\xff\xff\xff\xff", b"\x91\x91"):
+        reply = msgpack.unpackb(broker.ask_raw(body)) if body[:1] != b"\x91" else None
+        assert reply is None or reply["error"]["code"] == "bad_request"
+    still_serves(broker)
+
+
+def test_a_message_without_a_delimiter_is_told_so(broker: RunningBroker) -> None:
+    with broker.socket(zmq.DEALER) as dealer:
+        dealer.send(ECHO)
+        (body,) = receive(dealer)
+        assert "no empty delimiter frame" in decode_object(body)["msg"]
+        dealer.send_multipart([b"a", b"b", ECHO])
+        (body,) = receive(dealer)
+        assert decode_object(body)["error"]["code"] == "bad_request"
+        dealer.send_multipart([b"", ECHO])
+        assert decode_object(receive(dealer)[1])["result"] == 5
+
+
+def test_a_message_without_a_body_or_with_two_is_told_so(broker: RunningBroker) -> None:
+    with broker.socket(zmq.DEALER) as dealer:
+        for frames, says in (
+            ([b"tag", b""], "no body after the delimiter"),
+            ([b"tag", b"", ECHO, ECHO], "more than one frame after the delimiter"),
+        ):
+            dealer.send_multipart(frames)
+            *envelope, body = receive(dealer)
+            assert envelope == [b"tag", b""]
+            assert says in decode_object(body)["msg"]
+        dealer.send_multipart([b"tag", b"", ECHO])
+        assert receive(dealer)[:2] == [b"tag", b""]
+
+
+@pytest.mark.parametrize("frame", [b"", b"x"])
+def test_a_hundred_thousand_frames_are_told_to_be_too_many(
+    broker: RunningBroker, frame: bytes
+) -> None:
+    with broker.socket(zmq.DEALER, SNDHWM=0) as dealer:
+        for _ in range(99_999):
+            dealer.send(frame, zmq.SNDMORE)
+        dealer.send(frame)
+        assert decode_object(receive(dealer)[-1])["error"]["code"] == "bad_request"
+        dealer.send_multipart([b"", ECHO])
+        assert decode_object(receive(dealer)[-1])["result"] == 5
+    still_serves(broker)
+
+
+def test_nine_mebibytes_close_the_connection_and_nothing_else(broker: RunningBroker) -> None:
+    with broker.socket(zmq.REQ) as big, broker.socket(zmq.REQ) as other:
+        other.send(ECHO)
+        receive(other)
+        big.send(b'{"method": "echo", "data": "%s"}' % (b"x" * (9 << 20)))
+        assert not big.poll(500)
+        other.send(ECHO)
+        assert decode_object(receive(other)[0])["result"] == 5
+    still_serves(broker)
+
+
+def test_seven_mebibytes_are_told_to_be_too_large(broker: RunningBroker) -> None:
+    reply = decode_object(broker.ask_raw(b'{"data": "%s"}' % (b"x" * (7 << 20))))
+    assert reply["error"]["code"] == "too_large"
+    assert reply["error"]["limit"] == 1 << 20
+
+
+def test_bytes_that_are_not_even_zeromq_harm_nobody(broker: RunningBroker) -> None:
+    import socket
+
+    for door in ("frontend", "backend", "plain", "admin"):
+        port = int(broker.server.endpoints[door].rpartition(":")[2])
+        with socket.create_connection(("127.0.0.1", port), PATIENCE) as stream:
+            stream.sendall(b"GET / HTTP/1.1\r\n\r\n" * 50)
+    still_serves(broker)
+
+
+# Envelopes -----------------------------------------------------------------------------
+
+
+def test_a_plain_req_socket_is_answered(broker: RunningBroker) -> None:
+    with broker.socket(zmq.REQ) as req:
+        for number in range(3):
+            req.send(b'{"method": "echo", "data": %d}' % number)
+            assert decode_object(receive(req)[0])["result"] == number
+
+
+def test_a_req_socket_with_correlation_is_answered(broker: RunningBroker) -> None:
+    with broker.socket(zmq.REQ, REQ_CORRELATE=1, REQ_RELAXED=1) as req:
+        for number in range(3):
+            req.send(b'{"method": "echo", "data": %d}' % number)
+            assert decode_object(receive(req)[0])["result"] == number
+
+
+def test_a_dealer_gets_its_own_frames_back_with_each_reply(broker: RunningBroker) -> None:
+    with broker.socket(zmq.DEALER) as dealer:
+        for number in range(7):
+            marks = [b"%d.%d" % (number, mark) for mark in range(number)]
+            dealer.send_multipart([*marks, b"", b'{"method": "echo", "data": %d}' % number])
+        got = [receive(dealer) for _ in range(7)]
+    for *envelope, body in got:
+        number = decode_object(body)["result"]
+        assert envelope == [*[b"%d.%d" % (number, mark) for mark in range(number)], b""]
+
+
+def test_many_requests_at_once_are_all_answered(broker: RunningBroker) -> None:
+    with broker.socket(zmq.DEALER, SNDHWM=0, RCVHWM=0) as dealer:
+        for number in range(2000):
+            dealer.send_multipart([b"%d" % number, b"", b'{"method":"echo","data":%d}' % number])
+        got = [receive(dealer) for _ in range(2000)]
+    assert sorted(int(mark) for mark, _, _ in got) == list(range(2000))
+    assert all(decode_object(body)["result"] == int(mark) for mark, _, body in got)
+
+
+# Admin ---------------------------------------------------------------------------------
+
+
+def test_the_admin_endpoint_tells_of_the_broker(broker: RunningBroker) -> None:
+    status = broker.admin("status")
+    assert status["pid"] == os.getpid()
+    assert status["workers"] == 1
+    assert status["endpoints"] == broker.server.endpoints
+    (worker,) = broker.admin("workers")
+    assert worker["label"] == "scripted"
+    assert [entry["method"] for entry in broker.admin("methods")] == ["echo", "hold"]
+    assert [entry["method"] for entry in broker.admin("methods", name="hold")] == ["hold"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"{}",
+        b"[1]",
+        b"not json",
+        b'{"method": "nothing"}',
+        b'{"method": "status", "x": "\xff"}',
+        b'{"method": "methods", "name": 5}',
+        b'{"method": "status", "x": "%s"}' % (b"x" * (2 << 20)),
+    ],
+    ids=lambda body: body[:40].decode("latin-1"),
+)
+def test_nonsense_at_the_admin_endpoint_is_told_so(broker: RunningBroker, body: bytes) -> None:
+    reply = decode_object(broker.ask_raw(body, "admin"))
+    assert reply["success"] == 1
+    assert broker.admin("status")["workers"] == 1
+
+
+def test_the_admin_endpoint_takes_no_tasks_and_the_frontend_no_verbs(
+    broker: RunningBroker,
+) -> None:
+    assert broker.ask("echo", "admin")["error"]["code"] == "unknown_method"
+    assert broker.ask("status")["error"]["code"] == "unknown_method"
+
+
+# The backend ---------------------------------------------------------------------------
+
+
+def test_garbage_on_the_backend_is_answered_resync_and_the_worker_next_door_works_on(
+    broker: RunningBroker,
+) -> None:
+    garbage = [
+        [b"\x01"],
+        [b"\x01", b"\xc1"],
+        [b"\xee", b"\x80"],
+        [b"", b""],
+        [b"\x01", msgpack.packb({"version": 1})],
+        [b"\x02", b"\xdd\xff\xff\xff\xff"],
+        [b"\x02", b"\x91" * 5000],
+        [b"x"] * 50,
+        [b"\x03", msgpack.packb([1, 0])],
+    ]
+    with broker.socket(zmq.DEALER, "backend") as stranger:
+        for frames in garbage:
+            stranger.send_multipart(frames)
+            assert isinstance(wire.decode_from_broker(receive(stranger)), wire.Resync)
+    still_serves(broker)
+    assert broker.admin("status")["workers"] == 1
+
+
+def test_forged_results_on_the_backend_answer_nobody(broker: RunningBroker) -> None:
+    offers = [wire.Offer("liar", [wire.Method(name="lie")])]
+    hello = wire.Hello(
+        version=1,
+        label="liar",
+        instance="a-liar-of-some-sort",
+        session=1,
+        pid=1,
+        slots=0,
+        ahead=0,
+        offers=offers,
+    )
+    with broker.socket(zmq.DEALER, "backend") as liar, broker.socket(zmq.REQ) as client:
+        liar.send_multipart(wire.encode(hello))
+        assert isinstance(wire.decode_from_broker(receive(liar)), wire.Welcome)
+        client.send(b'{"method": "lie"}')
+        results = [wire.Result(n, 1, "", 1, b"{}") for n in range(100)]
+        liar.send_multipart(wire.encode(wire.Results(1, 0, 0, results)))
+        assert isinstance(wire.decode_from_broker(receive(liar)), wire.Ack)
+        assert not client.poll(100)
+        liar.send_multipart(wire.encode(wire.Bye()))
+    still_serves(broker)
+
+
+# Those who do not read -----------------------------------------------------------------
+
+
+def test_a_client_that_does_not_read_holds_up_nobody(broker: RunningBroker) -> None:
+    with broker.socket(zmq.DEALER, RCVHWM=1, RCVBUF=8192, SNDHWM=0) as deaf:
+        body = b'{"method": "echo", "data": "%s"}' % (b"x" * 50_000)
+        for _ in range(1500):
+            deaf.send_multipart([b"", body])
+        for number in range(20):
+            assert broker.ask("echo", data=number)["result"] == number
+        broker.eventually(lambda: broker.admin("status")["queued"] == 0, "all is answered")
+        got = 0
+        while got < 1500 and deaf.poll(round(PATIENCE * 1000)):
+            deaf.recv_multipart()
+            got += 1
+        assert got == 1500
+    still_serves(broker)
+
+
+def test_a_client_that_leaves_before_its_reply_is_counted(broker: RunningBroker) -> None:
+    before = broker.counter("undeliverable")
+    client = broker.socket(zmq.DEALER)
+    client.send_multipart([b"", b'{"method": "hold", "hostname": "here"}'])
+    broker.eventually(lambda: broker.admin("status")["running"] == 1, "it runs")
+    client.close(0)
+    with broker.socket(zmq.DEALER, "backend"):
+        still_serves(broker)
+    assert broker.counter("undeliverable") >= before
+
+
+# Plain workers -------------------------------------------------------------------------
+
+
+def test_a_plain_rep_worker_is_asked_and_answers() -> None:
+    with RunningBroker() as broker, broker.socket(zmq.REP, "plain") as rep:
+        broker.eventually(lambda: broker.admin("status")["plain_workers"] == 1, "it connects")
+        answers: list[Any] = []
+        asking = threading.Thread(target=lambda: answers.append(broker.ask("any.thing", x=1)))
+        asking.start()
+        assert decode_object(receive(rep)[0]) == {"method": "any.thing", "x": 1}
+        rep.send(b'{"plain": true}')
+        asking.join(PATIENCE)
+        assert answers == [{"plain": True}]
+
+
+def test_when_the_last_plain_worker_has_left_its_methods_are_unknown() -> None:
+    with RunningBroker() as broker:
+        with broker.socket(zmq.REP, "plain"):
+            broker.eventually(lambda: broker.admin("status")["plain_workers"] == 1, "it comes")
+        broker.eventually(lambda: broker.admin("status")["plain_workers"] == 0, "it leaves")
+        assert broker.ask("any.thing")["error"]["code"] == "unknown_method"
+
+
+def test_nonsense_from_a_plain_worker_harms_nobody() -> None:
+    with RunningBroker() as broker, broker.socket(zmq.DEALER, "plain") as odd:
+        broker.eventually(lambda: broker.admin("status")["plain_workers"] == 1, "it connects")
+        for frames in ([b"x"], [b"", b""], [b"a", b"b", b"c"], [b"t", b"", b"{}"], [b"x"] * 40):
+            odd.send_multipart(frames)
+        broker.eventually(lambda: broker.counter("garbled") == 4, "it is counted")
+        assert broker.counter("late_results") == 1
+
+
+# Workers that die ----------------------------------------------------------------------
+
+
+def test_the_death_of_one_worker_costs_no_request_that_may_run_twice() -> None:
+    with RunningBroker() as broker:
+        safe = [wire.Offer("t", [wire.Method(name="hold", retry_safe=True)])]
+        with ScriptedWorker(broker, *safe, name="1", slots=4, ahead=8) as one:
+            with broker.socket(zmq.DEALER) as client:
+                for number in range(12):
+                    client.send_multipart([b"%d" % number, b"", b'{"method": "hold"}'])
+                broker.eventually(lambda: len(one.held) == 12, "it holds all")
+                one.end()
+                with ScriptedWorker(broker, *safe, name="2", slots=4) as two:
+                    two.finish()
+                    got = {receive(client)[0] for _ in range(12)}
+        assert got == {b"%d" % number for number in range(12)}
+
+
+def test_what_one_dead_worker_cannot_be_sent_another_one_gets() -> None:
+    """Requests that may not run twice were lost with a worker that they never reached."""
+    with RunningBroker() as broker:
+        with ScriptedWorker(broker, name="dies", slots=50) as dies:
+            dies.end()
+            replies: list[Any] = []
+            with broker.socket(zmq.DEALER) as client:
+                for number in range(40):
+                    client.send_multipart([b"%d" % number, b"", b'{"method": "hold"}'])
+                with ScriptedWorker(broker, name="lives", slots=50) as lives:
+                    lives.finish()
+                    replies = [decode_object(receive(client)[2]) for _ in range(40)]
+        assert {reply["success"] for reply in replies} == {0} or broker.failure is None
+        codes = [reply["error"]["code"] for reply in replies if reply["success"]]
+        assert set(codes) <= {"worker_lost"}
+
+
+# Its end -------------------------------------------------------------------------------
+
+
+def test_an_address_in_use_is_said_to_be_and_leaves_nothing_open(broker: RunningBroker) -> None:
+    taken = broker.server.endpoints["frontend"]
+    free = dict.fromkeys(("backend", "plain", "admin"), "tcp://127.0.0.1:*")
+    with pytest.raises(ConfigError, match="is in use"):
+        BrokerServer(BrokerSettings(frontend=taken, **free))
+    still_serves(broker)
+
+
+def test_shutdown_finishes_what_runs() -> None:
+    with RunningBroker() as broker, ScriptedWorker(broker) as worker:
+        with broker.socket(zmq.REQ) as running, broker.socket(zmq.REQ) as late:
+            running.send(b'{"method": "hold"}')
+            broker.eventually(lambda: worker.held, "it runs")
+            assert broker.admin("shutdown") == {"draining": True, "running": 1}
+            late.send(b'{"method": "hold"}')
+            assert decode_object(receive(late)[0])["error"]["code"] == "shutting_down"
+            worker.finish()
+            assert decode_object(receive(running)[0])["success"] == 0
+            assert broker.ended()
+
+
+_RUN = """
+import logging, sys
+from vpoller_like.broker import run_broker
+from vpoller_like.config import BrokerSettings
+logging.basicConfig(level=logging.INFO, stream=sys.stdout, format="%(message)s")
+doors = dict.fromkeys(("frontend", "backend", "plain", "admin"), "tcp://127.0.0.1:*")
+sys.exit(run_broker(BrokerSettings(grace_ms=1, **doors)))
+"""
+
+
+class BrokerProcess:
+    """A broker in a process of its own, to be sent signals."""
+
+    def __init__(self) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", _RUN],
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONPATH": os.getcwd()},
+        )
+        self.context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        assert self._process.stdout is not None
+        ready = self._process.stdout.readline()
+        assert ready.startswith("ready: "), ready
+        doors = ready.removeprefix("ready: ").strip().split(", ")
+        self.endpoints = dict(door.split(" ") for door in doors)
+        self.server = self
+
+    def socket(self, kind: int) -> zmq.Socket[bytes]:
+        socket = self.context.socket(kind)
+        socket.set(zmq.LINGER, 0)
+        socket.connect(self.endpoints["frontend"])
+        return socket
+
+    def signal(self, number: int) -> None:
+        self._process.send_signal(number)
+
+    def code(self) -> int:
+        return self._process.wait(PATIENCE)
+
+    @property
+    def running(self) -> bool:
+        return self._process.poll() is None
+
+    def close(self) -> None:
+        if self.running:
+            self._process.kill()
+        self._process.wait(PATIENCE)
+        assert self._process.stdout is not None
+        self._process.stdout.close()
+        self.context.destroy(0)
+
+
+@pytest.fixture
+def process() -> Iterator[BrokerProcess]:
+    process = BrokerProcess()
+    yield process
+    process.close()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_an_idle_broker_ends_on_a_signal(process: BrokerProcess, number: int) -> None:
+    process.signal(number)
+    assert process.code() == 0
+
+
+def busy(process: BrokerProcess) -> tuple[ScriptedWorker, zmq.Socket[bytes]]:
+    """The broker with a worker that holds one task."""
+    worker = ScriptedWorker(process)  # type: ignore[arg-type]
+    worker.__enter__()
+    client = process.socket(zmq.DEALER)
+    client.send_multipart([b"runs", b"", b'{"method": "hold"}'])
+    deadline = time.monotonic() + PATIENCE
+    while not worker.held:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    return worker, client
+
+
+def test_a_busy_broker_finishes_on_sigterm_and_refuses_what_is_new(
+    process: BrokerProcess,
+) -> None:
+    worker, client = busy(process)
+    with worker, client:
+        process.signal(signal.SIGTERM)
+        code = ""
+        while code != "shutting_down":
+            client.send_multipart([b"late", b"", b'{"method": "no.such"}'])
+            code = decode_object(receive(client)[2])["error"]["code"]
+        assert process.running
+        worker.finish()
+        mark, _, body = receive(client)
+        assert mark == b"runs"
+        assert decode_object(body)["success"] == 0
+        assert process.code() == 0
+
+
+def test_a_busy_broker_ends_at_once_on_the_second_sigterm_and_answers_what_is_left(
+    process: BrokerProcess,
+) -> None:
+    worker, client = busy(process)
+    with worker, client:
+        process.signal(signal.SIGTERM)
+        time.sleep(0.3)
+        assert process.running
+        process.signal(signal.SIGTERM)
+        mark, _, body = receive(client)
+        assert mark == b"runs"
+        assert decode_object(body)["error"]["code"] == "worker_lost"
+        assert process.code() == 0

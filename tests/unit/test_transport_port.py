@@ -1,0 +1,334 @@
+"""Ports: bursts, messages of any number of frames, and sends that never block."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import zmq
+
+from vpoller_like.transport.context import new_context
+from vpoller_like.transport.outbox import OVERHEAD, Outbox
+from vpoller_like.transport.poll import Poll
+from vpoller_like.transport.port import MAX_BURST, MAX_FRAMES, Message, Port, Sent
+from vpoller_like.transport.sockets import backend, frontend
+
+PATIENCE = 20.0
+
+
+class Pair:
+    """A ROUTER port, and DEALERs that connect to it."""
+
+    def __init__(self) -> None:
+        self.context = new_context()
+        self.port, self._binding = backend(self.context, "tcp://127.0.0.1:*")
+        self.poll = Poll()
+        self.poll.watch(self.port)
+        self._dealers: list[zmq.Socket[bytes]] = []
+
+    def dealer(self, **options: int) -> zmq.Socket[bytes]:
+        dealer = self.context.socket(zmq.DEALER)
+        self._dealers.append(dealer)
+        dealer.set(zmq.LINGER, 0)
+        for name, value in options.items():
+            dealer.set(getattr(zmq, name), value)
+        dealer.connect(self._binding.endpoint)
+        return dealer
+
+    def round(self, timeout: float = 0.2) -> list[Message]:
+        return self.port.receive(self.port.socket in self.poll.wait(timeout))
+
+    def receive(self, count: int) -> list[Message]:
+        messages: list[Message] = []
+        deadline = time.monotonic() + PATIENCE
+        while len(messages) < count and time.monotonic() < deadline:
+            messages.extend(self.round())
+        return messages
+
+    def close(self) -> None:
+        self.port.close()
+        for dealer in self._dealers:
+            dealer.close(0)
+        self.context.term()
+
+
+@pytest.fixture
+def pair() -> Iterator[Pair]:
+    pair = Pair()
+    yield pair
+    pair.close()
+
+
+def known_peer(pair: Pair, dealer: zmq.Socket[bytes]) -> bytes:
+    dealer.send(b"hello")
+    (message,) = pair.receive(1)
+    return message.frames[0]
+
+
+# Receiving -----------------------------------------------------------------------------
+
+
+def test_all_messages_come_in_their_order(pair: Pair) -> None:
+    dealer = pair.dealer()
+    for number in range(1000):
+        dealer.send_multipart([b"%d" % number, b""])
+    frames = [message.frames[1:] for message in pair.receive(1000)]
+    assert frames == [[b"%d" % number, b""] for number in range(1000)]
+
+
+def test_a_burst_begins_with_one_message_and_doubles_while_there_are_more(pair: Pair) -> None:
+    dealer = pair.dealer(SNDHWM=0)
+    known_peer(pair, dealer)
+    pair.round(0)
+    for number in range(40):
+        dealer.send(b"%d" % number)
+    deadline = time.monotonic() + PATIENCE
+    sizes: list[int] = []
+    while sum(sizes) < 40 and time.monotonic() < deadline:
+        if pair.poll.wait(0.2):
+            time.sleep(0.02)
+            sizes.append(len(pair.round()))
+    assert sizes[:4] == [1, 2, 4, 8]
+    assert sum(sizes) == 40
+    assert pair.round(0) == []
+    dealer.send(b"later")
+    assert len(pair.receive(1)) == 1
+
+
+def test_a_burst_has_a_limit(pair: Pair) -> None:
+    for _ in range(20):
+        pair.port.receive(True)
+    assert pair.port._burst == MAX_BURST
+
+
+def test_where_nothing_is_ready_nothing_is_tried(pair: Pair) -> None:
+    assert pair.port.receive(False) == []
+    assert pair.port.receive(True) == []
+
+
+@pytest.mark.parametrize("extra", range(MAX_FRAMES + 3))
+def test_a_message_of_any_number_of_frames_is_read_whole(pair: Pair, extra: int) -> None:
+    dealer = pair.dealer()
+    sent = [b"%d" % number for number in range(extra + 1)]
+    dealer.send_multipart(sent)
+    dealer.send_multipart([b"next", b""])
+    first, second = pair.receive(2)
+    assert first.frames[1:] == sent[: MAX_FRAMES - 1]
+    assert first.truncated == (len(sent) >= MAX_FRAMES)
+    assert second.frames[1:] == [b"next", b""]
+    assert not second.truncated
+
+
+def test_of_a_hundred_thousand_frames_some_are_kept_and_the_next_message_is_whole(
+    pair: Pair,
+) -> None:
+    dealer = pair.dealer(SNDHWM=0)
+    for _ in range(100_000):
+        dealer.send(b"", zmq.SNDMORE)
+    dealer.send(b"end")
+    dealer.send_multipart([b"next"])
+    first, second = pair.receive(2)
+    assert (len(first.frames), first.truncated) == (MAX_FRAMES, True)
+    assert second.frames[1:] == [b"next"]
+
+
+# Sending -------------------------------------------------------------------------------
+
+
+def test_a_send_to_a_peer_that_is_not_there_says_so(pair: Pair) -> None:
+    assert pair.port.send([b"nobody", b"x"]) is Sent.GONE
+    dealer = pair.dealer()
+    peer = known_peer(pair, dealer)
+    assert pair.port.send([peer, b"one", b"two"]) is Sent.DONE
+    assert dealer.recv_multipart() == [b"one", b"two"]
+
+
+def test_a_send_to_a_peer_that_left_says_so(pair: Pair) -> None:
+    dealer = pair.dealer()
+    peer = known_peer(pair, dealer)
+    dealer.close(0)
+    deadline = time.monotonic() + PATIENCE
+    while pair.port.send([peer, b"x"]) is not Sent.GONE:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def filled(pair: Pair) -> tuple[zmq.Socket[bytes], bytes]:
+    """A peer that reads nothing, whose queues are full."""
+    dealer = pair.dealer(RCVHWM=1, RCVBUF=4096)
+    peer = known_peer(pair, dealer)
+    quiet = 0
+    while quiet < 20:
+        if pair.port.send([peer, b"x" * 65_536]) is Sent.DONE:
+            quiet = 0
+        else:
+            quiet += 1
+            time.sleep(0.01)
+    return dealer, peer
+
+
+def test_a_send_to_a_peer_that_does_not_read_never_blocks(pair: Pair) -> None:
+    _, peer = filled(pair)
+    began = time.monotonic()
+    assert pair.port.send([peer, b"x"]) is Sent.FULL
+    assert time.monotonic() - began < 5
+
+
+class FailingBase:
+    """A base socket that fails at one frame, as a DEALER does whose peer leaves amid it."""
+
+    def __init__(self, fails_at: int) -> None:
+        self.frames: list[tuple[bytes, bool]] = []
+        self._fails_at = fails_at
+
+    def send(self, frame: bytes, flags: int) -> None:
+        self.frames.append((frame, bool(flags & int(zmq.SNDMORE))))
+        if len(self.frames) == self._fails_at:
+            raise zmq.Again
+
+
+@pytest.mark.parametrize(
+    ("fails_at", "shown"),
+    [(1, [b"a"]), (2, [b"a", b"b", b"c"]), (3, [b"a", b"b", b"c"])],
+)
+def test_a_message_that_was_begun_is_ended(pair: Pair, fails_at: int, shown: list[bytes]) -> None:
+    """The DEALER dropped the next request in silence, for it waited for the last frame."""
+    base: Any = FailingBase(fails_at)
+    pair.port._base = base
+    assert pair.port.send([b"a", b"b", b"c"]) is Sent.FULL
+    assert [frame for frame, _ in base.frames] == shown
+    assert base.frames[-1][1] is (fails_at == 1)
+
+
+# Outbox --------------------------------------------------------------------------------
+
+
+class FakePort:
+    """Peers that take so many messages, that are full, or that are gone."""
+
+    def __init__(self) -> None:
+        self.room: dict[bytes, int] = {}
+        self.gone: set[bytes] = set()
+        self.sent: list[tuple[bytes, ...]] = []
+
+    def send(self, frames: Any) -> Sent:
+        peer = frames[0]
+        if peer in self.gone:
+            return Sent.GONE
+        if self.room.get(peer, 0) == 0:
+            return Sent.FULL
+        self.room[peer] -= 1
+        self.sent.append(tuple(frames))
+        return Sent.DONE
+
+
+@pytest.fixture
+def port() -> FakePort:
+    return FakePort()
+
+
+def outbox(port: FakePort, max_bytes: int = 1 << 20) -> Outbox:
+    return Outbox(port, max_bytes)  # type: ignore[arg-type]
+
+
+def test_what_a_peer_does_not_take_is_sent_later_in_its_order(port: FakePort) -> None:
+    box = outbox(port)
+    port.room[b"p"] = 2
+    for number in range(5):
+        assert box.send((b"p", b"%d" % number)) is Sent.DONE
+    port.room[b"p"] = 2
+    assert box.flush() == []
+    port.room[b"p"] = 9
+    assert box.send((b"p", b"5")) is Sent.DONE
+    assert box.flush() == []
+    assert [frames[1] for frames in port.sent] == [b"%d" % number for number in range(6)]
+    assert box.bytes == 0
+
+
+def test_a_peer_that_reads_is_not_held_up_by_one_that_does_not(port: FakePort) -> None:
+    box = outbox(port)
+    port.room[b"fast"] = 9
+    box.send((b"slow", b"1"))
+    assert box.send((b"fast", b"2")) is Sent.DONE
+    assert port.sent == [(b"fast", b"2")]
+
+
+def test_what_waits_is_bounded(port: FakePort) -> None:
+    box = outbox(port, 3 * (OVERHEAD + 101))
+    outcomes = [box.send((b"p", b"x" * 100)) for _ in range(4)]
+    assert outcomes == [Sent.DONE] * 3 + [Sent.FULL]
+    port.room[b"p"] = 9
+    box.flush()
+    assert len(port.sent) == 3
+    assert box.bytes == 0
+
+
+def test_messages_of_no_size_are_bounded_too(port: FakePort) -> None:
+    """Five bytes of RESYNC cost 300 of memory."""
+    box = outbox(port, 1 << 16)
+    outcomes = [box.send((b"p", b"")) for _ in range(1000)]
+    assert outcomes.count(Sent.DONE) < 300
+
+
+def test_peers_that_are_gone_are_named_and_what_waited_for_them_is_dropped(
+    port: FakePort,
+) -> None:
+    box = outbox(port)
+    for peer in (b"p", b"q"):
+        box.send((peer, b"1"))
+        box.send((peer, b"2"))
+    port.gone = {b"p"}
+    port.room[b"q"] = 9
+    assert box.flush() == [b"p"]
+    assert box.bytes == 0
+    assert [frames[0] for frames in port.sent] == [b"q", b"q"]
+    assert box.send((b"p", b"3")) is Sent.GONE
+
+
+def test_a_real_peer_that_begins_to_read_gets_everything(pair: Pair) -> None:
+    dealer, peer = filled(pair)
+    box = Outbox(pair.port, 1 << 20)
+    assert box.send((peer, b"late", b"1")) is Sent.DONE
+    assert box.send((peer, b"late", b"2")) is Sent.DONE
+    assert box.bytes > 0
+    got: list[list[bytes]] = []
+    deadline = time.monotonic() + PATIENCE
+    while len(got) < 2 and time.monotonic() < deadline:
+        box.flush()
+        while dealer.poll(20):
+            frames = dealer.recv_multipart()
+            if frames[0] == b"late":
+                got.append(frames)
+    assert got == [[b"late", b"1"], [b"late", b"2"]]
+    assert box.bytes == 0
+
+
+def test_a_frontend_takes_frames_up_to_eight_mebibytes() -> None:
+    context = new_context()
+    port, binding = frontend(context, "tcp://127.0.0.1:*")
+    dealer = context.socket(zmq.DEALER)
+    try:
+        dealer.set(zmq.LINGER, 0)
+        dealer.connect(binding.endpoint)
+        dealer.send(b"x" * (8 << 20))
+        poll = Poll()
+        poll.watch(port)
+        assert poll.wait(PATIENCE)
+        (message,) = port.receive(True)
+        assert len(message.frames[1]) == 8 << 20
+    finally:
+        dealer.close(0)
+        port.close()
+        context.term()
+
+
+def test_a_port_without_a_peer_is_full() -> None:
+    context = new_context()
+    port = Port(context.socket(zmq.DEALER))
+    try:
+        assert port.send([b"x"]) is Sent.FULL
+    finally:
+        port.close()
+        context.term()
