@@ -58,6 +58,11 @@ class RunningBroker:
         assert not self._thread.is_alive(), "the broker did not end"
         assert self.failure is None, f"the broker died of {self.failure!r}"
 
+    @property
+    def backend(self) -> str:
+        """Where workers connect."""
+        return self.server.endpoints["backend"]
+
     def ended(self) -> bool:
         """Wait for the broker to end by itself."""
         self._thread.join(PATIENCE)
@@ -110,12 +115,13 @@ def receive(socket: zmq.Socket[bytes], patience: float = PATIENCE) -> list[bytes
 class ScriptedWorker:
     """A worker with a thread that answers ``echo`` at once and keeps the heartbeat.
 
+    ``endpoint`` is the backend of its broker; ``slots`` and ``ahead`` are its grant.
     Tasks of other methods are kept in ``held`` until :meth:`finish`.
     """
 
     def __init__(
         self,
-        broker: RunningBroker,
+        endpoint: str,
         *offers: wire.Offer,
         name: str = "scripted",
         slots: int = 8,
@@ -124,7 +130,7 @@ class ScriptedWorker:
         methods = [wire.Method(name="echo", retry_safe=True), wire.Method(name="hold")]
         self._offers = list(offers) or [wire.Offer("test", methods)]
         self._name, self._slots, self._ahead = name, slots, ahead
-        self._endpoint = broker.server.endpoints["backend"]
+        self._endpoint = endpoint
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._instance = os.urandom(8).hex()
         self._session = 0
