@@ -14,15 +14,6 @@ from tests.support import vcsim
 
 VMS = 1000
 
-_SETTINGS = """
-[[agents.vsphere.hosts]]
-host = "{host}"
-port = {port}
-user = "{user}"
-password = "{password}"
-thumbprint = "{sha256}"
-"""
-
 
 class VCenter:
     """A vCenter with ``VMS`` virtual machines, and the settings by which it is polled."""
@@ -30,7 +21,7 @@ class VCenter:
     def __init__(self, simulator: vcsim.Simulator, place: Path) -> None:
         self.hostname = simulator.host
         self.settings = place / "vcenter.toml"
-        self.settings.write_text(_SETTINGS.format(**vars(simulator)))
+        self.settings.write_text(simulator.settings)
 
 
 def _unbuilt() -> str:

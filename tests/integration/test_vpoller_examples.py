@@ -19,14 +19,6 @@ from tests.support.fabric import Fabric
 pytest.importorskip("pyVmomi")
 
 VMS = 1000
-SETTINGS = """
-[[agents.vsphere.hosts]]
-host = "{host}"
-port = {port}
-user = "{user}"
-password = "{password}"
-thumbprint = "{sha256}"
-"""
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +30,7 @@ def vcenter() -> Iterator[vcsim.Simulator]:
 @pytest.fixture(scope="module")
 def fabric(vcenter: vcsim.Simulator) -> Iterator[Fabric]:
     with Fabric() as fabric:
-        (fabric.place / "vpoller.toml").write_text(SETTINGS.format(**vars(vcenter)))
+        (fabric.place / "vpoller.toml").write_text(vcenter.settings)
         fabric.start_worker(processes=2, threads=2, agents="system,vsphere")
         yield fabric
 

@@ -47,6 +47,16 @@ class Simulator:
         self.user = USER
         self.password = PASSWORD
 
+    @property
+    def settings(self) -> str:
+        """Return the lines of a vpoller.toml by which the vsphere agent polls it."""
+        return (
+            "[[agents.vsphere.hosts]]\n"
+            f'host = "{self.host}"\nport = {self.port}\n'
+            f'user = "{self.user}"\npassword = "{self.password}"\n'
+            f'thumbprint = "{self.sha256}"\n'
+        )
+
     def sessions(self) -> int:
         """Return how many sessions are logged in."""
         return int(self._command("sessions"))
