@@ -15,9 +15,9 @@ import zmq
 import zmq.backend
 
 from vpoller_like.protocol.limits import MAX_ENVELOPE_FRAMES
+from vpoller_like.transport.whole import send_whole
 
 _NOBLOCK = int(zmq.NOBLOCK)
-_SNDMORE_NOBLOCK = int(zmq.SNDMORE) | _NOBLOCK
 _RCVMORE = int(zmq.RCVMORE)
 
 #: The routing id, the envelope, the body, and one more that says "too many".
@@ -91,33 +91,12 @@ class Port:
 
     def send(self, frames: Sequence[bytes]) -> Sent:
         """Send a message whole, or not at all."""
-        send = self._base.send
-        last = len(frames) - 1
-        done = 0
         try:
-            for frame in frames[:last]:
-                send(frame, _SNDMORE_NOBLOCK)
-                done += 1
-            send(frames[last], _NOBLOCK)
-        except zmq.Again:
-            if 0 < done < last:
-                self._end_dropped(frames[done + 1 :])
-            return Sent.FULL
+            return Sent.DONE if send_whole(self._base.send, frames) else Sent.FULL
         except zmq.ZMQError as error:
             if error.errno == zmq.EHOSTUNREACH:
                 return Sent.GONE
             raise
-        return Sent.DONE
-
-    def _end_dropped(self, rest: Sequence[bytes]) -> None:
-        """Show the socket the end of a message whose peer has left amid it.
-
-        A DEALER drops what follows such a fault up to a last frame, and would take the
-        next message for the rest of this one.
-        """
-        for frame in rest[:-1]:
-            self._base.send(frame, _SNDMORE_NOBLOCK)
-        self._base.send(rest[-1], _NOBLOCK)
 
     def close(self, linger_ms: int = 0) -> None:
         """Close the socket; what is not sent yet has ``linger_ms`` to leave."""

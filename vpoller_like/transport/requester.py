@@ -17,9 +17,9 @@ import zmq.backend
 
 from vpoller_like.errors import ConfigError, Unreachable
 from vpoller_like.transport.context import new_context
+from vpoller_like.transport.whole import send_whole
 
 _NOBLOCK = int(zmq.NOBLOCK)
-_SNDMORE_NOBLOCK = int(zmq.SNDMORE) | _NOBLOCK
 _RCVMORE = int(zmq.RCVMORE)
 _EVENTS = int(zmq.EVENTS)
 _POLLIN = int(zmq.POLLIN)
@@ -87,14 +87,7 @@ class Channel:
         """Send a request; return its token, or ``None`` if there is no connection."""
         self._count += 1
         token = struct.pack(">I", self._count & 0xFFFFFFFF)
-        send = self._socket.send
-        try:
-            send(token, _SNDMORE_NOBLOCK)
-        except zmq.Again:
-            return None
-        send(b"", _SNDMORE_NOBLOCK)
-        send(body, _NOBLOCK)
-        return token
+        return token if send_whole(self._socket.send, (token, b"", body)) else None
 
     def receive(self) -> list[Reply]:
         """Return the replies that have arrived, and renew :attr:`connected`."""

@@ -199,7 +199,8 @@ class Supervisor:
     def _give_up_if_hopeless(self) -> None:
         """End where no process ever came up: what is wrong will not mend itself."""
         failures = [slot.failure for slot in self._slots if slot.failure is not None]
-        if self._ever_up or self._stops_begun or len(failures) < len(self._slots):
+        ending = self._stops_begun or self._exit_code
+        if self._ever_up or ending or len(failures) < len(self._slots):
             return
         log.error("%s", failures[0])
         self._exit_code = 1
