@@ -19,13 +19,14 @@ from vpoller_like.protocol.request import parse_head
 
 #: Seconds for what should take milliseconds.
 PATIENCE = 20.0
+DOORS = ("frontend", "backend", "plain", "admin")
 
 
 class RunningBroker:
     """A broker on free ports, and sockets that end with it."""
 
     def __init__(self, **settings: Any) -> None:
-        doors = dict.fromkeys(("frontend", "backend", "plain", "admin"), "tcp://127.0.0.1:*")
+        doors: dict[str, Any] = dict.fromkeys(DOORS, "tcp://127.0.0.1:*")
         settings.setdefault("grace_ms", 1)
         self.server = BrokerServer(BrokerSettings(**doors, **settings))
         self.context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()

@@ -124,6 +124,17 @@ def test_a_hello_with_fewer_slots_is_not_given_back_more_than_it_has_room_for() 
     stage.check()
 
 
+def test_a_hello_without_slots_is_given_nothing_back() -> None:
+    stage = Stage()
+    player = Player(stage, slots=4)
+    stage.ask()
+    player.slots = 0
+    player.hello()
+    assert not player.inbox
+    assert stage.core.dispatcher.queued == 1
+    stage.check()
+
+
 def test_tasks_of_one_round_carry_the_session_of_the_last_hello() -> None:
     stage = Stage()
     player = Player(stage)

@@ -245,6 +245,19 @@ def test_a_task_given_back_is_no_loss() -> None:
     assert stage.answer()["meta"]["attempts"] == 1
 
 
+def test_a_task_given_back_has_as_many_lives_as_before() -> None:
+    stage = Stage(max_attempts=2)
+    one = Player(stage, offer(safe("m")), name="1")
+    stage.ask()
+    for _ in range(3):
+        one.give_back(one.take(), slots=0)
+        one.heartbeat(slots=1)
+    one.dies()
+    assert not stage.replies
+    Player(stage, offer(safe("m")), name="2").done()
+    assert stage.answer()["success"] == 0
+
+
 def test_a_task_that_may_not_run_twice_survives_being_given_back() -> None:
     stage = Stage()
     one = Player(stage, name="1")

@@ -231,6 +231,17 @@ def test_a_search_that_outlives_its_deadline_says_that_it_may_have_run() -> None
     stage.check()
 
 
+def test_an_answer_past_the_deadline_lets_nothing_run() -> None:
+    stage = Stage()
+    player = Player(stage, offer(safe("m")))
+    stage.ask(meta={**MOVED, "deadline_ms": 10})
+    stage.now += 0.02
+    player.have(player.asked())
+    assert not player.inbox
+    assert stage.error()["code"] == "worker_lost"
+    stage.check()
+
+
 # Liars ---------------------------------------------------------------------------------
 
 
