@@ -31,7 +31,7 @@ class BrokerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_request: Bytes = 1 << 20
     #: Tasks that may wait for one method and host; more are answered ``busy``.
     queue_length: Positive = 100_000
-    #: Bytes of all waiting tasks' bodies together.
+    #: Bytes of all waiting tasks together: their bodies, and 1 KiB for each.
     queue_bytes: Bytes = 512 << 20
     #: How long a request without ``meta.deadline_ms`` may wait for a worker.
     default_deadline_ms: Milliseconds = 60_000
