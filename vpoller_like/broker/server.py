@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import signal
-import time
 from collections.abc import Callable
 from types import FrameType
 from typing import Any
@@ -46,7 +45,9 @@ log = logging.getLogger("vpoller.broker")
 TICK = 0.05
 #: Seconds that the messages of a worker that is gone may take to be read.
 BURY_SECONDS = 0.2
-#: Seconds that clients have to read the last replies.
+#: Seconds between the last reply and the end. A DEALER with ZMQ_IMMEDIATE, such as our
+#: client's, loses what it has received and not read when the connection breaks; and whoever
+#: asks meanwhile hears that the broker shuts down.
 FAREWELL_SECONDS = 0.25
 #: Milliseconds for the last replies to leave.
 LINGER_MS = 1000
@@ -78,7 +79,7 @@ class BrokerServer:
         self._bury_by = 0.0
         self._drain_until: float | None = None
         self._stopped = False
-        self._stops_asked = 0
+        self._end_at: float | None = None
         self._perform: dict[type[Any], Callable[[Any], object]] = {
             Reply: self._reply,
             Give: self._packs.add,
@@ -90,6 +91,11 @@ class BrokerServer:
     def endpoints(self) -> dict[str, str]:
         """Where each door is bound, by its name."""
         return self._doors.endpoints
+
+    @property
+    def draining(self) -> bool:
+        """The end has begun."""
+        return self._drain_until is not None
 
     def run(self) -> None:
         """Serve until :meth:`drain` has finished or :meth:`stop` is called."""
@@ -106,10 +112,6 @@ class BrokerServer:
             self._send_packs()
             self._drained()
         self._feed(StopAsked())
-        if self._stops_asked == 0:
-            # A DEALER with ZMQ_IMMEDIATE, such as our client's, loses what it has received
-            # and not read when the connection breaks; so it breaks a little later.
-            time.sleep(FAREWELL_SECONDS)
 
     def drain(self) -> None:
         """Accept nothing new, finish what was accepted, then end. From any thread."""
@@ -119,7 +121,6 @@ class BrokerServer:
 
     def stop(self) -> None:
         """End now; what is not answered is answered ``shutting_down`` or ``worker_lost``."""
-        self._stops_asked += 1
         self._stopped = True
         self._waker.wake()
 
@@ -208,8 +209,11 @@ class BrokerServer:
         if not self._core.draining:
             log.info("draining")
             self._feed(DrainAsked())
-        if self._core.at_rest or self._clock() > self._drain_until:
-            self._stopped = True
+        now = self._clock()
+        if self._end_at is None and (self._core.at_rest or now > self._drain_until):
+            self._feed(StopAsked())
+            self._end_at = now + FAREWELL_SECONDS
+        self._stopped = self._stopped or (self._end_at is not None and now >= self._end_at)
 
     # What goes out ---------------------------------------------------------------------
 
@@ -260,10 +264,10 @@ def run_broker(settings: BrokerSettings) -> int:
     server = BrokerServer(settings)
 
     def on_signal(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
-        if server._drain_until is None:
-            server.drain()
-        else:
+        if server.draining:
             server.stop()
+        else:
+            server.drain()
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, on_signal)
