@@ -33,14 +33,9 @@ class Doors:
         self.backend_peers = PeerMonitor(self.backend)
         self.plain_peers = PeerMonitor(self.plain)
         self.poll = Poll()
-        self.poll.watch(self.frontend)
-        self.poll.watch(self.backend)
-        for source in (
-            self.plain,
-            self.admin,
-            self.backend_peers.socket,
-            self.plain_peers.socket,
-        ):
+        for port in (self.frontend, self.backend, self.plain):
+            self.poll.watch(port)
+        for source in (self.admin, self.backend_peers.socket, self.plain_peers.socket):
             self.poll.watch_rarely(source)
 
     def _open(self, settings: BrokerSettings) -> None:
