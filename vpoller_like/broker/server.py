@@ -175,6 +175,8 @@ class BrokerServer:
 
     def _bury(self, ready: set[Any]) -> None:
         """Give up workers that are gone, once what they had sent before is read."""
+        if not (self._gone or self._newly_gone):
+            return
         if self._doors.backend.socket in ready and self._clock() < self._bury_by:
             return
         gone, self._gone, self._newly_gone = self._gone, self._newly_gone, set()
