@@ -268,3 +268,21 @@ def test_agents_that_cannot_be_set_up_later_are_tried_again_and_again(
         eventually(lambda: worker.said().count("no such vCenter; next try in") > 1, "two tries")
         (path / "fails_agent" / "up").unlink()
         backend.expect(wire.Hello)
+
+
+def test_ctrl_c_does_not_reach_a_process_that_is_just_starting(
+    backend: FakeBackend, tmp_path: Path
+) -> None:
+    """The terminal signals it before it has come so far as to ignore that."""
+    with RunningWorker(tmp_path, backend.endpoint, processes=1) as worker:
+        eventually(lambda: worker.children(), "the process is started")
+        (pid,) = worker.children()
+        os.kill(pid, signal.SIGINT)
+        assert backend.expect(wire.Hello).pid == pid
+        assert "Traceback" not in worker.said()
+        blocked = next(
+            line
+            for line in Path(f"/proc/{pid}/status").read_text().splitlines()
+            if line.startswith("SigBlk:")
+        )
+        assert not int(blocked.split()[1], 16) & 1 << (signal.SIGINT - 1)

@@ -72,13 +72,19 @@ class Child:
 
 
 def _spawn(descriptor: int) -> subprocess.Popen[bytes]:
-    # -P: what lies in the current directory is no more importable there than here.
-    return subprocess.Popen(
-        [sys.executable, "-P", "-m", _MODULE],
-        stdin=subprocess.PIPE,
-        pass_fds=[descriptor],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(_import_path())},
-    )
+    # Ctrl-C reaches all of the terminal's processes; this one is to ignore it, also before
+    # it has come so far as to say so. It inherits what is blocked here.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        # -P: what lies in the current directory is no more importable there than here.
+        return subprocess.Popen(
+            [sys.executable, "-P", "-m", _MODULE],
+            stdin=subprocess.PIPE,
+            pass_fds=[descriptor],
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(_import_path())},
+        )
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _import_path() -> list[str]:

@@ -36,6 +36,8 @@ def main() -> None:
     """Run a worker process; never returns."""
     start = msgspec.json.decode(sys.stdin.buffer.read(), type=Start)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # The supervisor decides.
+    # It was blocked until now; what an agent starts is not to inherit that.
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     _die_with_parent(signal.SIGTERM)
     if os.getppid() != start.supervisor_pid:
         os._exit(0)
