@@ -15,6 +15,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.fabric import Fabric
+from tests.support.req import ask
+
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "howto" / "write-an-agent.rst"
 
@@ -136,3 +139,13 @@ def test_the_pages_own_tests_pass(files: Path, installed: str) -> None:
     pytest_run = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
     printed = run([*pytest_run, "--rootdir=.", "test_stock.py"], files / "stock", installed)
     assert "4 passed" in printed
+
+
+def test_the_first_agent_serves_beside_ours_through_a_broker(installed: str) -> None:
+    with Fabric(agents=[Path(installed.partition(os.pathsep)[0])]) as fabric:
+        fabric.start_worker(agents="probe,hello")
+        reply = ask(fabric.frontend, {"method": "hello.greet", "name": "you", "times": 2})
+        assert reply == {"success": 0, "msg": "Greeted", "result": ["Hello, you"] * 2}
+        wrong = ask(fabric.frontend, {"method": "hello.greet"})
+        assert wrong["error"]["code"] == "invalid_params"
+        assert "name" in wrong["msg"]
