@@ -10,13 +10,12 @@ from vpoller_like.broker.events import Request
 from vpoller_like.broker.memory import Memory
 from vpoller_like.broker.plain import PlainDesk
 from vpoller_like.broker.routing import Directory, Route
-from vpoller_like.broker.seekers import Seekers, id_reused
-from vpoller_like.broker.task import MAX_WAITERS, Key, Task, Waiter
+from vpoller_like.broker.seekers import Seekers
+from vpoller_like.broker.task import MAX_WAITERS, Key, Task, Waiter, id_reused
 from vpoller_like.config import BrokerSettings
 from vpoller_like.errors import (
     BadRequest,
     Busy,
-    IdReused,
     ProtocolError,
     RequestError,
     ShuttingDown,
@@ -104,13 +103,14 @@ class Admission:
         if entry is None:
             return False
         if entry.fingerprint != mark:
-            raise IdReused(f"meta.id {key[1]!r} was used for another request; take a new id")
+            raise id_reused(key)
         self._dispatcher.recall(_waiter(event, now), entry, encoding_of(event.body))
         return True
 
     def _join(self, task: Task, event: Request, mark: bytes, now: float) -> None:
         if task.fingerprint != mark:
-            raise id_reused(task)
+            assert task.key is not None
+            raise id_reused(task.key)
         if len(task.waiters) >= MAX_WAITERS:
             raise Busy("too many clients wait for this id; try again later", retry_after_ms=1000)
         self._counters.joined += 1

@@ -8,10 +8,10 @@ from vpoller_like.broker.counters import Counters
 from vpoller_like.broker.dispatcher import Dispatcher
 from vpoller_like.broker.events import Action, Tell
 from vpoller_like.broker.routing import Directory
-from vpoller_like.broker.task import State, Task
+from vpoller_like.broker.task import State, Task, id_reused
 from vpoller_like.broker.timetable import Timetable
 from vpoller_like.broker.worker import Worker
-from vpoller_like.errors import IdReused, WorkerLost
+from vpoller_like.errors import WorkerLost
 from vpoller_like.protocol.worker import Have, Held, Possession, Result, WhoHas
 
 #: Seconds between two looks at a task whose workers may be restarting.
@@ -121,7 +121,8 @@ class Seekers:
 
     def _reused(self, task: Task, now: float) -> None:
         self.forget(task)
-        self._dispatcher.fail(task, id_reused(task), now)
+        assert task.key is not None
+        self._dispatcher.fail(task, id_reused(task.key), now)
 
     def worker_joined(self, worker: Worker, now: float) -> None:
         """Ask a worker that has just registered, too."""
@@ -182,9 +183,3 @@ class Seekers:
             self._dispatcher.timetable.cancel(task.number)
             self._dispatcher.sought -= 1
             self._dispatcher.sought_bytes -= len(task.body or b"")
-
-
-def id_reused(task: Task) -> IdReused:
-    """Return the error for a second body under one id."""
-    name = task.key[1] if task.key else ""
-    return IdReused(f"meta.id {name!r} was used for another request; give each one its own id")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 from typing import TYPE_CHECKING, NamedTuple
 
+from vpoller_like.errors import IdReused
 from vpoller_like.protocol.encoding import Encoding
 from vpoller_like.protocol.envelope import Envelope
 
@@ -17,6 +18,11 @@ Key = tuple[str, str]
 
 #: Clients that may wait for one task under one id.
 MAX_WAITERS = 64
+
+
+def id_reused(key: Key) -> IdReused:
+    """Return the error for a second body under the id in ``key``."""
+    return IdReused(f"meta.id {key[1]!r} was used for another request; give each one its own id")
 
 
 class State(enum.Enum):
