@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from vpoller_like.cli.admin import admin_options, admin_settings, ask
+from vpoller_like.cli.doors import door_options
 from vpoller_like.cli.exits import Exit
 from vpoller_like.cli.failure import fail
 from vpoller_like.cli.output import note
@@ -17,10 +18,7 @@ def command() -> None:
 
 
 @command.command("run")
-@click.option("--frontend", metavar="EP", help="Where clients ask.")
-@click.option("--backend", metavar="EP", help="Where workers register.")
-@click.option("--plain", metavar="EP", help="Where plain REP workers connect.")
-@click.option("--admin", metavar="EP", help="Where `vpoller status` and its like ask.")
+@door_options
 @click.pass_obj
 def run(
     session: Session,

@@ -11,6 +11,7 @@ import click
 
 from vpoller_like.cli.admin import ask
 from vpoller_like.cli.child import Child
+from vpoller_like.cli.doors import door_options
 from vpoller_like.cli.exits import Exit
 from vpoller_like.cli.output import note
 from vpoller_like.cli.session import Session
@@ -37,10 +38,7 @@ class Over(Exception):
 
 
 @click.command("dev")
-@click.option("--frontend", metavar="EP", help="Where clients ask.")
-@click.option("--backend", metavar="EP", help="Where workers register.")
-@click.option("--plain", metavar="EP", help="Where plain REP workers connect.")
-@click.option("--admin", metavar="EP", help="Where `vpoller status` and its like ask.")
+@door_options
 @click.option("--agents", metavar="NAME,NAME", help="The agents to load, by name.")
 @click.option("--processes", type=int, metavar="N", help="Worker processes; 0: one for each core.")
 @click.option("--threads", type=int, metavar="M", help="Tasks that a process runs at once.")
