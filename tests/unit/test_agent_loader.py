@@ -15,9 +15,11 @@ from vpoller_like.errors import AgentError, ConfigError
 AGENT = """
 import msgspec
 from vpoller_like.agent import Agent, settings, task
+from vpoller_like.errors import ConfigError
 
 class Settings(msgspec.Struct):
     hosts: tuple[str, ...] = ("only",)
+    password: str = ""
 
 class Sample(Agent):
     name = "sample"
@@ -30,6 +32,10 @@ class Sample(Agent):
         for host in settings.read(Settings, section, "agents.sample").hosts:
             if host == "bug":
                 raise KeyError("bug")
+            if host == "blurt":
+                raise KeyError(section["password"])
+            if host == "complain":
+                raise ConfigError(f"agents.sample: {section['password']} is too short")
             yield cls(host)
 
     @task("sample.ping")
@@ -184,3 +190,12 @@ def test_an_agent_with_no_host_configured_is_refused() -> None:
 def test_an_agent_that_stumbles_over_its_settings_is_named() -> None:
     text = refusal("sample", {"sample": {"hosts": ["bug"]}})
     assert text == "agent sample cannot be made from its settings: KeyError: 'bug'"
+
+
+@pytest.mark.usefixtures("site")
+def test_what_an_agent_says_of_its_settings_does_not_tell_a_secret() -> None:
+    text = refusal("sample", {"sample": {"hosts": ["blurt"], "password": "hunter2"}})
+    assert text == "agent sample cannot be made from its settings: KeyError: '***'"
+    with pytest.raises(ConfigError, match=r"^agents\.sample: \*\*\* is too short$") as caught:
+        load_agents(["sample"], {"sample": {"hosts": ["complain"], "password": "hunter2"}})
+    assert caught.value.message == str(caught.value)

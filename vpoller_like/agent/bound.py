@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -9,6 +10,8 @@ from vpoller_like.agent.answer import Answer
 from vpoller_like.agent.faults import answer_for
 from vpoller_like.agent.outcome import Outcome, fitted, refused
 from vpoller_like.agent.results import write
+from vpoller_like.agent.secrets import hide_in
+from vpoller_like.agent.vault import VAULT
 from vpoller_like.errors import BadRequest, ProtocolError, VPollerError
 from vpoller_like.protocol.encoding import Encoding, decode_object, encode
 from vpoller_like.protocol.limits import MAX_REPLY
@@ -17,6 +20,9 @@ from vpoller_like.protocol.request import parameters
 if TYPE_CHECKING:
     from vpoller_like.agent.agent import Agent
     from vpoller_like.agent.task import Task
+
+#: What most tasks run in: a context for each would cost more than the rest of the call.
+_UNGUARDED = contextlib.nullcontext()
 
 P = TypeVar("P")
 R = TypeVar("R")
@@ -56,13 +62,17 @@ class BoundTask(Generic[P, R]):
         Never raises, but for ``KeyboardInterrupt`` and ``SystemExit``. A reply beyond
         ``max_reply`` bytes becomes ``too_large``.
         """
-        try:
-            outcome = Outcome("", self._reply(params, encoding))
-        except (KeyboardInterrupt, SystemExit):
-            raise
-        except BaseException as error:
-            secrets = self.task.schema.secrets(params)
-            outcome = refused(answer_for(error, self.task.name, secrets), encoding)
+        schema = self.task.schema
+        # Now: the task may take its parameters apart.
+        secrets = schema.secrets(params) if schema.has_secrets(params) else []
+        with VAULT.guarding(secrets) if secrets else _UNGUARDED:
+            try:
+                outcome = Outcome("", self._reply(params, encoding))
+            except (KeyboardInterrupt, SystemExit) as error:
+                raise _discreet(error, secrets) from None
+            except BaseException as error:
+                secrets = secrets or schema.secrets(params)
+                outcome = refused(answer_for(error, self.task.name, secrets), encoding)
         return fitted(outcome, self.task.name, encoding, max_reply)
 
     def _reply(self, params: dict[str, Any], encoding: Encoding) -> bytes:
@@ -71,6 +81,11 @@ class BoundTask(Generic[P, R]):
         if isinstance(result, Answer):
             return write(result.result, result.msg, encoding, self.agent.encode_value)
         return write(result, task.msg, encoding, self.agent.encode_value)
+
+
+def _discreet(error: BaseException, secrets: list[str]) -> BaseException:
+    kind = KeyboardInterrupt if isinstance(error, KeyboardInterrupt) else SystemExit
+    return kind(*hide_in(error.args, secrets))
 
 
 def on_the_wire(fields: Any) -> dict[str, Any]:

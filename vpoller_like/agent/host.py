@@ -13,6 +13,7 @@ from vpoller_like.agent.agent import Agent, tasks_of
 from vpoller_like.agent.bound import BoundTask, on_the_wire
 from vpoller_like.agent.outcome import Outcome, refused
 from vpoller_like.agent.routes import AnyTask, Route
+from vpoller_like.agent.vault import VAULT
 from vpoller_like.errors import AgentError, BadRequest, UnknownMethod, VPollerError
 from vpoller_like.protocol.encoding import Encoding, decode_object, encoding_of
 from vpoller_like.protocol.limits import MAX_HOSTNAME, MAX_LABEL, MAX_REPLY
@@ -54,9 +55,8 @@ class AgentHost:
                 agent.setup()
             except Exception as error:
                 _tear_down(self.agents[:index])
-                raise AgentError(
-                    f"agent {agent.name}: setup failed: {type(error).__name__}: {error}"
-                ) from error
+                text = VAULT.hide(f"{type(error).__name__}: {error}")
+                raise AgentError(f"agent {agent.name}: setup failed: {text}") from error
 
     def teardown(self) -> None:
         """Tear every agent down, the last first. What they raise is logged."""

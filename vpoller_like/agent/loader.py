@@ -8,6 +8,8 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 from vpoller_like.agent.agent import Agent, tasks_of
+from vpoller_like.agent.secrets import settings_secrets
+from vpoller_like.agent.vault import VAULT
 from vpoller_like.errors import AgentError, ConfigError
 
 GROUP = "vpoller_like.agents"
@@ -23,8 +25,10 @@ def load_agents(names: Sequence[str], settings: Mapping[str, Mapping[str, Any]])
 
     ``settings`` has a section for each agent, by name; one without a section gets an
     empty one. Only what is named is imported. Raises ``AgentError`` for an agent that is
-    unknown or cannot be loaded, ``ConfigError`` for its settings.
+    unknown or cannot be loaded, ``ConfigError`` for its settings; secret settings are in
+    neither, and from here on in no log.
     """
+    VAULT.keep(settings_secrets(settings))
     available = available_agents()
     return [
         agent
@@ -92,11 +96,14 @@ def _checked(name: str, entry: EntryPoint, loaded: object) -> type[Agent]:
 def _instances(name: str, kind: type[Agent], settings: Mapping[str, Any]) -> list[Agent]:
     try:
         agents: list[Agent] = list(kind.from_config(settings))
-    except (ConfigError, AgentError):
+    except (ConfigError, AgentError) as error:
+        error.message = VAULT.hide(error.message)
+        error.args = (error.message,)
         raise
     except Exception as error:
+        text = VAULT.hide(str(error))
         raise AgentError(
-            f"agent {name} cannot be made from its settings: {type(error).__name__}: {error}"
+            f"agent {name} cannot be made from its settings: {type(error).__name__}: {text}"
         ) from error
     if not agents:
         raise ConfigError(f"agents.{name}: no host is configured; add one, or do not load it")

@@ -10,7 +10,7 @@ import msgspec
 from msgspec import inspect
 
 from vpoller_like.agent.describe import plain_default, type_words
-from vpoller_like.agent.secrets import secret_values
+from vpoller_like.agent.secrets import is_telltale, secret_values
 from vpoller_like.errors import AgentError, InvalidParams
 from vpoller_like.protocol.request import field_fault
 from vpoller_like.protocol.worker import Param
@@ -41,6 +41,10 @@ class Schema:
     def read(self, given: dict[str, Any]) -> Any:
         """Return what the task's function gets; raise ``InvalidParams``."""
         return given
+
+    def has_secrets(self, given: Mapping[str, Any]) -> bool:
+        """Say whether a parameter among those ``given`` is secret, or sounds so."""
+        return any(key in self.secret or is_telltale(key) for key in given)
 
     def secrets(self, given: Mapping[str, Any]) -> list[str]:
         """Return the secret texts among the parameters ``given``, longest first."""

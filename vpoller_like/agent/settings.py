@@ -10,6 +10,8 @@ import msgspec
 from msgspec import inspect
 
 from vpoller_like.agent.params import complaint
+from vpoller_like.agent.secrets import texts_of
+from vpoller_like.agent.vault import VAULT
 from vpoller_like.errors import ConfigError
 
 S = TypeVar("S", bound=msgspec.Struct)
@@ -19,8 +21,10 @@ def read(struct: type[S], mapping: Mapping[str, Any], section: str) -> S:
     """Return ``mapping``, the section named ``section``, as a ``struct``.
 
     Raises ``ConfigError`` that names the setting: unknown (with the nearest one that
-    exists), missing, or of a wrong type. Values are never in the message.
+    exists), missing, or of a wrong type. Values are never in the message; those of settings
+    that are marked :data:`~vpoller_like.agent.Secret` are in no log from here on.
     """
+    VAULT.keep(texts_of(_marked(inspect.type_info(struct), mapping)))
     for path, nearest in _unknown(inspect.type_info(struct), mapping, section):
         raise ConfigError(f"{path}: unknown setting{nearest}", setting=path)
     try:
@@ -38,6 +42,29 @@ def refuse_all(mapping: Mapping[str, Any], section: str) -> None:
 def _in_section(section: str, fault: str) -> str:
     field, colon, _ = fault.partition(": ")
     return f"{section}.{fault}" if colon and " " not in field else f"{section}: {fault}"
+
+
+def _marked(kind: inspect.Type, value: Any) -> Iterator[Any]:
+    """Yield each value whose type is marked secret."""
+    if isinstance(kind, inspect.Metadata) and (kind.extra or {}).get("secret"):
+        yield value
+        return
+    for inner_kind, inner in _inside(kind, value):
+        yield from _marked(inner_kind, inner)
+
+
+def _inside(kind: inspect.Type, value: Any) -> Iterator[tuple[inspect.Type, Any]]:
+    match kind, value:
+        case inspect.Metadata(), _:
+            yield kind.type, value
+        case inspect.UnionType(), _:
+            yield from ((part, value) for part in kind.types)
+        case inspect.StructType(), Mapping():
+            yield from ((field.type, value.get(field.encode_name)) for field in kind.fields)
+        case inspect.CollectionType(), list():
+            yield from ((kind.item_type, item) for item in value)
+        case inspect.DictType(), Mapping():
+            yield from ((kind.value_type, item) for item in value.values())
 
 
 def _unknown(kind: inspect.Type, value: Any, path: str) -> Iterator[tuple[str, str]]:
