@@ -14,6 +14,7 @@ whether sending the same request again can help (``retryable``)::
      |    +-- StorageFailed
      +-- NoAnswer             no answer came
           +-- Unreachable     no broker could be connected
+          +-- Refused         a broker is there, and does not let this client in
           +-- ReplyTimeout    sent, but nothing came back in time
 """
 
@@ -159,6 +160,13 @@ class Unreachable(NoAnswer):
     """No broker could be connected."""
 
     code = "unreachable"
+
+
+class Refused(NoAnswer):
+    """The broker does not let this client in; its key is not authorised there."""
+
+    code = "refused"
+    retryable = False
 
 
 class ReplyTimeout(NoAnswer):

@@ -15,7 +15,7 @@ from typing import Any, get_args, get_origin
 
 import msgspec
 
-from vpoller_like.config import Endpoint, Settings
+from vpoller_like.config import Endpoint, MaybeEndpoint, Settings
 from vpoller_like.errors import ConfigError
 from vpoller_like.sources import (
     FILE_VARIABLE,
@@ -164,7 +164,8 @@ def _agent_value(key: KeyPath, given: Given) -> Any:
 
 
 def _expectation(expected: Any, error: msgspec.ValidationError) -> str:
-    if "regex" in str(error) and Endpoint in (expected, *get_args(expected)):
+    endpoints = {Endpoint, MaybeEndpoint} & {expected, *get_args(expected)}
+    if "regex" in str(error) and endpoints:
         return "expected an endpoint such as tcp://127.0.0.1:10123 or ipc:///run/vpoller.sock"
     text = str(error).partition(",")[0].partition(" - at")[0]
     return text.replace("`", "").replace("Expected array", "expected a list").replace("E", "e", 1)
@@ -230,3 +231,25 @@ def _check_together(settings: Settings, merged: Layer) -> None:
             f"({broker.heartbeat_ms}), got {broker.liveness_ms} ({origin}); "
             "three heartbeats are usual"
         )
+    if broker.allow_plain:
+        _require_networks(broker.allow_plain, merged["broker", "allow_plain"].origin)
+    elif broker.open_frontend:
+        origin = merged["broker", "open_frontend"].origin
+        raise ConfigError(
+            f"broker.open_frontend: needs broker.allow_plain, the networks from which clients "
+            f"without keys may ask ({origin})"
+        )
+
+
+def _require_networks(networks: Iterable[str], origin: Origin) -> None:
+    # Only brokers have some.
+    import ipaddress
+
+    for network in networks:
+        try:
+            ipaddress.ip_network(network)
+        except ValueError as error:
+            raise ConfigError(
+                f"broker.allow_plain: expected networks such as 10.1.0.0/16 or addresses, "
+                f"got {network!r} ({origin}): {error}"
+            ) from error

@@ -88,7 +88,7 @@ def read_file(path: str) -> Layer:
     try:
         text = data.decode()
         tables = tomllib.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"{path} is not valid TOML: {error}; correct the file") from error
     lines = _line_numbers(text)
     return {

@@ -212,6 +212,27 @@ def test_a_broker_can_end_a_worker(backend: FakeBackend, tmp_path: Path) -> None
         assert worker.left_behind() == []
 
 
+def test_a_broker_that_ends_one_process_ends_the_whole_worker(
+    backend: FakeBackend, tmp_path: Path
+) -> None:
+    """Else a process that was just being started again would stay."""
+    with RunningWorker(tmp_path, backend.endpoint, processes=3) as worker:
+        peer, _ = backend.expect_from(wire.Hello)
+        for _ in range(2):
+            backend.expect(wire.Hello)
+        mark = tmp_path / "mark"
+        backend.give(peer, backend.task("tally.run", file=str(mark), seconds=2.0))
+        eventually(mark.exists, "the task runs")
+        backend.say(peer, wire.Shutdown())
+        for _ in range(3):
+            backend.expect(wire.Drain)
+        # The first signal is no reason to end at once: that is what it asks for, too.
+        worker.send(signal.SIGTERM)
+        assert backend.results(1)[0].code == ""
+        assert worker.wait() == 0
+        assert worker.left_behind() == []
+
+
 def test_an_agent_that_is_not_installed_ends_the_worker_with_a_sentence(
     backend: FakeBackend, tmp_path: Path
 ) -> None:

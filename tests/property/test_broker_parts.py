@@ -162,7 +162,7 @@ def entry(size: int, arrived: float, finished: float) -> Remembered:
 def test_the_memory_is_bounded_and_knows_what_it_may_have_forgotten(
     items: list[tuple[int, float, float]],
 ) -> None:
-    memory = Memory(0.0, 10.0, 8000)
+    memory = Memory(0.0, 10.0, 8000, 1000)
     now = 0.0
     arrived: dict[tuple[str, str], float] = {}
     for number, (size, pause, ran) in enumerate(items):
@@ -181,7 +181,7 @@ def test_the_memory_is_bounded_and_knows_what_it_may_have_forgotten(
 
 
 def test_a_reply_larger_than_the_memory_is_forgotten_at_once() -> None:
-    memory = Memory(0.0, 10.0, 2048)
+    memory = Memory(0.0, 10.0, 2048, 1000)
     memory.put(("", "x"), entry(4000, 5.0, 6.0))
     assert (len(memory), memory.bytes, memory.evicted) == (0, 0, 1)
     assert memory.may_have_forgotten(4.9)

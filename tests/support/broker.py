@@ -12,10 +12,12 @@ import zmq
 
 from vpoller_like.broker import BrokerServer
 from vpoller_like.config import BrokerSettings
+from vpoller_like.keys import KeyDirectory
 from vpoller_like.protocol import worker as wire
 from vpoller_like.protocol.encoding import Encoding, decode_object, encode
 from vpoller_like.protocol.reply import success
 from vpoller_like.protocol.request import parse_head
+from vpoller_like.transport.curve import Credentials
 
 #: Seconds for what should take milliseconds.
 PATIENCE = 20.0
@@ -25,10 +27,10 @@ DOORS = ("frontend", "backend", "plain", "admin")
 class RunningBroker:
     """A broker on free ports, and sockets that end with it."""
 
-    def __init__(self, **settings: Any) -> None:
+    def __init__(self, keys: KeyDirectory | None = None, **settings: Any) -> None:
         doors: dict[str, Any] = dict.fromkeys(DOORS, "tcp://127.0.0.1:*")
         settings.setdefault("grace_ms", 1)
-        self.server = BrokerServer(BrokerSettings(**doors, **settings))
+        self.server = BrokerServer(BrokerSettings(**doors | settings), keys=keys)
         self.context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._thread = threading.Thread(target=self._run, name="broker")
         self.failure: BaseException | None = None
@@ -127,7 +129,9 @@ class ScriptedWorker:
         name: str = "scripted",
         slots: int = 8,
         ahead: int = 0,
+        credentials: Credentials | None = None,
     ) -> None:
+        self._credentials = credentials
         methods = [wire.Method(name="echo", retry_safe=True), wire.Method(name="hold")]
         self._offers = list(offers) or [wire.Offer("test", methods)]
         self._name, self._slots, self._ahead = name, slots, ahead
@@ -139,6 +143,7 @@ class ScriptedWorker:
         self._ended = threading.Event()
         self._finish = threading.Event()
         self.welcomed = threading.Event()
+        self.sent_away = threading.Event()
         self.held: list[wire.Assignment] = []
         self.got = 0
         self._thread = threading.Thread(target=self._run, name=name)
@@ -169,6 +174,8 @@ class ScriptedWorker:
     def _run(self) -> None:
         self._socket = self._context.socket(zmq.DEALER)
         self._socket.set(zmq.LINGER, 0)
+        if self._credentials is not None:
+            self._credentials.apply(self._socket)
         self._socket.connect(self._endpoint)
         self._hello()
         next_beat = time.monotonic() + 0.3
@@ -206,6 +213,8 @@ class ScriptedWorker:
         match message:
             case wire.Welcome():
                 self.welcomed.set()
+            case wire.Shutdown():
+                self.sent_away.set()
             case wire.Resync():
                 self._hello()
             case wire.Tasks(session=session, items=items) if session == self._session:

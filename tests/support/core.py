@@ -151,6 +151,7 @@ class Stage:
     def leftovers(self) -> dict[str, Any]:
         """Whatever the core still holds, by where; empty when it is at rest."""
         core, directory = self.core, self.core.directory
+        dispatcher_quota = core.dispatcher.quota
         held = {
             "live": core.dispatcher.live,
             "by_key": core.dispatcher.by_key,
@@ -175,6 +176,8 @@ class Stage:
             "held": [w.tasks for w in core.roster.workers.values() if w.tasks],
             "waiting": [p._waiting for p in directory.pools if any(p._waiting.values())],
             "out": core._out,
+            "quota": dispatcher_quota,
+            "questions": core.seekers.questions,
         }
         if not core.roster.workers:
             held["peers"] = core.roster._by_peer
@@ -197,6 +200,12 @@ class Stage:
         sought = [task for task in tasks if task.state is State.SEEKING]
         assert dispatcher.sought == len(sought) == len(self.core.seekers._open)
         assert dispatcher.sought_bytes == sum(len(t.body or b"") for t in sought)
+        quota = dispatcher.quota
+        assert quota._requests == Counter(w.share for t in tasks for w in t.waiters)
+        assert quota.bytes == sum(1024 + len(t.body or b"") for t in (*queued, *sought))
+        assert quota.bytes == sum(quota._bytes.values())
+        asked = sum(len(seek.pending) for seek in self.core.seekers._open.values())
+        assert self.core.seekers.questions == asked
         self._check_holders(tasks)
         due = {t.number for t in tasks if t.state is not State.RUNNING}
         assert set(dispatcher.timetable._where) == due

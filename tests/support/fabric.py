@@ -42,6 +42,8 @@ DOORS = ("frontend", "backend", "plain", "admin")
 #: finds its ports free when it comes back.
 _PORTS = range(20_000, 32_000)
 _MARK = "FABRIC_OF_TEST"
+#: What ``vpoller`` is here.
+_PROGRAM = ("-m", "vpoller_like.cli")
 
 
 class NotInTime(AssertionError):
@@ -61,14 +63,25 @@ def eventually(
 
 
 class Running:
-    """One ``vpoller`` process that a fabric started; what it says is kept in ``log``."""
+    """One ``vpoller`` process that a fabric started; what it says is kept in ``log``.
 
-    def __init__(self, name: str, arguments: Sequence[str], env: Mapping[str, str], place: Path):
+    ``enter`` are the words of a command that runs another one in some other place.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        arguments: Sequence[str],
+        env: Mapping[str, str],
+        place: Path,
+        program: Sequence[str] = _PROGRAM,
+        enter: Sequence[str] = (),
+    ):
         self.name = name
         self.log = place / f"{name}.log"
         with open(self.log, "ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "vpoller_like.cli", "-v", *arguments],
+                [*enter, sys.executable, *program, "-v", *arguments],
                 env=env,
                 cwd=place,
                 stdin=subprocess.DEVNULL,
@@ -114,16 +127,23 @@ class Fabric:
     """One broker, started at once, and any number of worker supervisors.
 
     ``broker`` are settings of section ``[broker]``, such as ``{"grace_ms": 100}``;
-    ``agents`` are further directories with agents to put on PYTHONPATH.
+    ``agents`` are further directories with agents to put on PYTHONPATH, ``env`` is more of
+    the processes' environment. ``broker_program`` takes the place of ``-m vpoller_like.cli``.
     """
 
     def __init__(
-        self, broker: Mapping[str, object] | None = None, agents: Sequence[Path] = ()
+        self,
+        broker: Mapping[str, object] | None = None,
+        agents: Sequence[Path] = (),
+        *,
+        env: Mapping[str, str] | None = None,
+        broker_program: Sequence[str] = (),
     ) -> None:
         self._mark = uuid.uuid4().hex
         self._place = tempfile.TemporaryDirectory(prefix="fabric-")
         self.place = Path(self._place.name)
-        self._env = self._environment(agents)
+        self._env = self._environment(agents) | dict(env or {})
+        self._program = broker_program or _PROGRAM
         self._settings = {f"VPOLLER_BROKER_{k.upper()}": str(v) for k, v in (broker or {}).items()}
         self._broker: Running | None = None
         self._supervisors: list[Running] = []
@@ -186,23 +206,25 @@ class Fabric:
 
     def start_broker(self) -> None:
         """Start a broker at this fabric's endpoints and wait until it answers."""
-        self._launch_broker()
+        self.launch_broker()
         self._await_broker()
 
     def _first_start(self) -> None:
         # Somebody else may take one of the ports between our look and the broker's bind.
         for _ in range(5):
             self._endpoints = dict(zip(DOORS, free_endpoints(len(DOORS)), strict=True))
-            self._launch_broker()
+            self.launch_broker()
             with contextlib.suppress(ChildProcessError):
                 self._await_broker()
                 return
         raise NotInTime(f"no broker could be started:\n{self.logs()}")
 
-    def _launch_broker(self) -> None:
+    def launch_broker(self) -> None:
+        """Start a broker at this fabric's endpoints; it need not be ready when this returns."""
         options = [word for door in DOORS for word in (f"--{door}", self._endpoints[door])]
         env = {**self._env, **self._settings}
-        self._broker = Running("broker", ["broker", "run", *options], env, self.place)
+        arguments = ["broker", "run", *options]
+        self._broker = Running("broker", arguments, env, self.place, self._program)
 
     def _await_broker(self) -> None:
         def answers() -> bool:
@@ -226,8 +248,9 @@ class Fabric:
         backends: Sequence[str] = (),
         name: str = "",
         settings: Mapping[str, object] | None = None,
+        wait: bool = True,
     ) -> Running:
-        """Start a supervisor and wait until all its processes are registered here.
+        """Start a supervisor and ``wait`` until all its processes are registered here.
 
         ``backends`` are this fabric's own unless given; ``agents`` are names, with commas;
         ``settings`` are more of section ``[worker]``.
@@ -243,7 +266,8 @@ class Fabric:
         env = {f"VPOLLER_WORKER_{k.upper()}": str(v) for k, v in (settings or {}).items()}
         supervisor = Running(f"worker-{number}", arguments, self._env | env, self.place)
         self._supervisors.append(supervisor)
-        self._await(supervisor, processes)
+        if wait:
+            self._await(supervisor, processes)
         return supervisor
 
     def _await(self, supervisor: Running, processes: int) -> None:

@@ -73,6 +73,19 @@ def test_a_broker_that_stops_answers_whatever_is_left() -> None:
     assert stage.leftovers() == {}
 
 
+def test_a_broker_that_stops_does_not_say_of_what_was_lost_that_it_has_not_run() -> None:
+    stage = Stage()
+    player = Player(stage, offer(safe("m")))
+    stage.ask(client=b"lost")
+    stage.ask(client=b"fresh")
+    player.dies()
+    stage.feed(ev.StopAsked())
+    lost, fresh = stage.error(b"lost"), stage.error(b"fresh")
+    assert lost["code"] == fresh["code"] == "shutting_down"
+    assert "may have run" in lost["msg"]
+    assert "has not run" in fresh["msg"]
+
+
 def test_what_comes_after_the_stop_changes_nothing() -> None:
     stage = Stage()
     stage.feed(ev.PlainPeers(1))

@@ -160,7 +160,7 @@ def test_a_principals_ids_are_its_own() -> None:
         ("invalid_params", True),
         ("task_failed", True),
         ("worker_lost", True),
-        ("too_large", False),
+        ("too_large", True),
         ("busy", False),
         ("something_new", False),
     ],

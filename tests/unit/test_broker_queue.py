@@ -56,6 +56,31 @@ def test_methods_that_wait_for_the_same_workers_take_turns() -> None:
     assert "".join(served_order(player)) in ("ababab", "bababa")
 
 
+def test_what_came_too_late_is_not_its_clients_turn() -> None:
+    stage = Stage()
+    player = Player(stage, slots=0)
+    stage.ask(client=b"1", tag="late", meta={"deadline_ms": 10})
+    stage.ask(client=b"1", tag="next")
+    stage.ask(client=b"2", tag="other")
+    stage.now += 0.015  # No tick has come that would have seen it.
+    player.heartbeat(slots=1)
+    assert served_order(player) == ["next", "other"]
+
+
+def test_a_client_whose_returned_task_is_gone_has_no_second_turn_for_it() -> None:
+    stage = Stage()
+    player = Player(stage, slots=0)
+    for tag, deadline in (("returned", 100), ("second", 4000)):
+        stage.ask(client=b"1", tag=tag, meta={"deadline_ms": deadline})
+    stage.ask(client=b"2", tag="other")
+    player.heartbeat(slots=1)
+    player.give_back(player.take(), slots=0)
+    stage.pass_time(0.2)
+    assert stage.error(b"1")["code"] == "deadline"
+    player.heartbeat(slots=1)
+    assert served_order(player) == ["other", "second"]
+
+
 # Deadlines -----------------------------------------------------------------------------
 
 

@@ -25,7 +25,7 @@ class Desk:
     def __init__(self, stage: Stage) -> None:
         self._stage = stage
         self.shutdowns = 0
-        self._admin = Admin(stage.core, ENDPOINTS, self._shutdown)
+        self._admin = Admin(stage.core, ENDPOINTS, self._shutdown, stage.feed)
 
     def _shutdown(self) -> None:
         self.shutdowns += 1
@@ -147,6 +147,63 @@ def test_shutdown_begins_a_drain_and_says_what_runs() -> None:
     desk = Desk(stage)
     assert desk("shutdown") == {"draining": True, "running": 1}
     assert desk.shutdowns == 1
+
+
+def test_a_drain_is_a_shutdown() -> None:
+    desk = Desk(Stage())
+    assert desk("drain") == {"draining": True, "running": 0}
+    assert desk.shutdowns == 1
+
+
+@pytest.mark.parametrize("asked", ["node/2", "node/2/0", "node/2/1"])
+def test_a_worker_is_drained_whole_and_no_other_one(asked: str) -> None:
+    """A worker may be called as another's process is."""
+    stage = Stage()
+    zero, one = Player(stage, name="node/2/0"), Player(stage, name="node/2/1")
+    Player(stage, name="node/2x/0")
+    Player(stage, name="node")
+    stage.ask()
+    desk = Desk(stage)
+    told = desk("worker.drain", name=asked)
+    assert told == {"name": "node/2", "processes": ["node/2/0", "node/2/1"], "held": 1}
+    shut = [tell.peer for tell in stage.told if type(tell.message) is wire.Shutdown]
+    assert shut == [zero.peer, one.peer]
+    states = {worker["label"]: worker["state"] for worker in desk("workers")}
+    assert states == {
+        "node": "ready",
+        "node/2/0": "draining",
+        "node/2/1": "draining",
+        "node/2x/0": "ready",
+    }
+
+
+def test_a_worker_that_is_told_to_drain_is_given_nothing_more() -> None:
+    stage = Stage()
+    leaving, staying = Player(stage, name="a/0"), Player(stage, name="b/0")
+    Desk(stage)("worker.drain", name="a")
+    for _ in range(3):
+        stage.ask()
+    assert not leaving.inbox
+    staying.done()
+    assert staying.inbox
+
+
+@pytest.mark.parametrize(
+    ("fields", "code", "said"),
+    [
+        ({}, "invalid_params", "name: missing"),
+        ({"name": 3}, "invalid_params", "name: expected a string, the worker to drain"),
+        ({"name": "nod"}, "task_failed", "no worker nod is registered; did you mean node?"),
+        ({"name": "zebra/0"}, "task_failed", "`vpoller workers` lists those that are"),
+    ],
+)
+def test_a_worker_to_drain_must_be_named(fields: dict[str, Any], code: str, said: str) -> None:
+    stage = Stage()
+    Player(stage, name="node/0")
+    error = Desk(stage).error(request_body("worker.drain", **fields))
+    assert error["code"] == code
+    assert said in error["msg"]
+    assert not stage.said(wire.Shutdown)
 
 
 def test_an_unknown_verb_is_answered_with_those_there_are() -> None:

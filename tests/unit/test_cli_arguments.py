@@ -6,6 +6,7 @@ import os
 import sys
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, BinaryIO
 
 import click
@@ -40,13 +41,15 @@ def test_text_after_an_equals_sign_json_after_a_colon_too(
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        (["name"], "'name' is no parameter; write key=text"),
+        (["a=1", "name"], "word 2 after the method is no parameter; write key=text"),
         (["=x"], "is no parameter"),
         ([":=1"], "is no parameter"),
-        (["n:=three"], "n: 'three' is not JSON"),
-        (["n:="], "n: '' is not JSON"),
+        (["n:=three"], "n: what follows := is not JSON"),
+        (["n:="], "is not JSON"),
         (["n:=NaN"], "is not JSON"),
         (["n:=" + "[" * 100_000], "is not JSON"),
+        (["n@=/nowhere"], "n: cannot read /nowhere: No such file or directory"),
+        (["@=x"], "is no parameter"),
         (["a=1", "a:=1"], "a is given twice"),
         (["method=x"], "the method is the first argument"),
     ],
@@ -55,6 +58,22 @@ def test_anything_else_is_a_usage_error_that_names_it(wrong: list[str], said: st
     with pytest.raises(click.UsageError) as caught:
         parse_arguments(wrong)
     assert said in caught.value.message
+
+
+@pytest.mark.parametrize("argument", ["hunter2", "password:hunter2", "password:=hunter2"])
+def test_no_message_quotes_what_may_be_a_password(argument: str) -> None:
+    with pytest.raises(click.UsageError) as caught:
+        parse_arguments([argument])
+    assert "hunter2" not in caught.value.message
+
+
+def test_a_parameter_can_be_read_from_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "password"
+    file.write_text("p@ss=w\u00f6rd\n")
+    assert parse_arguments([f"password@={file}"]) == {"password": "p@ss=w\u00f6rd"}
+    file.write_bytes(b"\xff")
+    with pytest.raises(click.UsageError, match="is not UTF-8 text"):
+        parse_arguments([f"password@={file}"])
 
 
 class Stdin:

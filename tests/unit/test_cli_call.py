@@ -71,7 +71,7 @@ def test_a_plain_workers_reply_without_a_result_is_shown_as_it_is(
         ("worker_lost", {}, 1),
         ("invalid_params", {}, 1),
         ("busy", {"retry_after_ms": 5}, 1),
-        ("unauthorized", {}, 1),
+        ("unauthorized", {}, 6),
         ("of_a_later_version", {}, 1),
         ("unreachable", {}, 3),
         ("timeout", {}, 4),

@@ -113,7 +113,7 @@ def test_the_shipped_completion_is_what_the_verb_prints(vpoller: Vpoller, shell:
     ("words", "expected"),
     [
         ("vpoller wor", {"worker", "workers"}),
-        ("vpoller broker ", {"run", "stop"}),
+        ("vpoller broker ", {"run", "stop", "drain"}),
         ("vpoller call --end", {"--endpoint"}),
         ("vpoller status -o ", {"table", "json", "yaml"}),
     ],
@@ -182,7 +182,7 @@ def test_run_hands_on_its_settings_and_its_exit_code(
     vpoller: Vpoller, monkeypatch: pytest.MonkeyPatch, verb: str, entry: str, section: str | None
 ) -> None:
     given: list[object] = []
-    monkeypatch.setattr(entry, lambda settings: given.append(settings) or 7, raising=False)
+    monkeypatch.setattr(entry, lambda settings, *_: given.append(settings) or 7, raising=False)
     flag = {"broker": ["--frontend", "ipc:///f"], "worker": ["--threads", "9"]}[verb]
     assert vpoller(verb, "run", *flag).code == 7
     (settings,) = given

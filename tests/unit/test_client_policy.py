@@ -202,6 +202,22 @@ def test_back_at_the_same_endpoint_it_moved_still_if_another_may_know_it() -> No
     assert json.loads(ex.body(106.0))["meta"]["moved"] is True
 
 
+def test_an_id_that_the_caller_has_used_may_be_known_to_any_broker() -> None:
+    msg = {**MSG, "meta": {"id": "mine", "age_ms": 500}}
+    assert send(exchange(msg, endpoints=(A, B)), 100.0)["moved"] is True
+    assert "moved" not in send(exchange(msg, endpoints=(A,)), 100.0), "there is no other one"
+
+
+@pytest.mark.parametrize("meta", [{"id": "mine", "age_ms": 0}, {"id": "mine"}, {"priority": 5}])
+def test_an_id_that_is_new_for_all_that_is_said_is_known_to_no_broker(meta: Any) -> None:
+    assert "moved" not in send(exchange({**MSG, "meta": meta}, endpoints=(A, B)), 100.0)
+
+
+def test_a_caller_who_says_whether_an_id_has_moved_is_believed() -> None:
+    msg = {**MSG, "meta": {"id": "mine", "age_ms": 500, "moved": False}}
+    assert send(exchange(msg, endpoints=(A, B)), 100.0)["moved"] is False
+
+
 def test_an_endpoint_that_was_never_sent_to_does_not_make_it_moved() -> None:
     ex = exchange(endpoints=(A, B))
     start(ex, 100.0)
@@ -257,6 +273,21 @@ def test_busy_is_asked_again_no_sooner_than_it_says() -> None:
     send(ex, action.until)
     reply(ex, success(1), action.until)
     assert ended(ex, action.until)["success"] == 0
+
+
+def test_clients_refused_together_do_not_come_back_together() -> None:
+    """All that were told to wait 5 s came back within the same 25 ms."""
+
+    def resumes(jitter: float) -> float:
+        ex = Exchange(Policy((A,), timeout=60.0), MSG, 100.0, jitter=lambda: jitter)
+        send(ex, 100.0)
+        reply(ex, failure("busy", retry_after_ms=5000), 100.0)
+        action = ex.next_action(100.0)
+        assert isinstance(action, Wait)
+        return action.until
+
+    assert resumes(0.0) >= 105.0
+    assert resumes(0.9) - resumes(0.0) > 2.0
 
 
 def test_busy_stays_at_its_endpoint_and_shutting_down_goes_to_the_next() -> None:

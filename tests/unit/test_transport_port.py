@@ -12,7 +12,15 @@ import zmq
 from vpoller_like.transport.context import new_context
 from vpoller_like.transport.outbox import OVERHEAD, Outbox
 from vpoller_like.transport.poll import Poll
-from vpoller_like.transport.port import MAX_BURST, MAX_FRAMES, Message, Port, Sent
+from vpoller_like.transport.port import (
+    BURST_BYTES,
+    MAX_BURST,
+    MAX_FRAMES,
+    SKIPPED_PER_TURN,
+    Message,
+    Port,
+    Sent,
+)
 from vpoller_like.transport.sockets import backend, frontend
 
 PATIENCE = 20.0
@@ -134,6 +142,49 @@ def test_of_a_hundred_thousand_frames_some_are_kept_and_the_next_message_is_whol
     assert second.frames[1:] == [b"next"]
 
 
+def test_other_sockets_have_their_turn_amid_a_message_of_very_many_frames(pair: Pair) -> None:
+    """Two mebibytes of empty frames had the whole broker read them in one go: seconds."""
+    dealer = pair.dealer(SNDHWM=0)
+    count = 5 * SKIPPED_PER_TURN
+    for _ in range(count):
+        dealer.send(b"", zmq.SNDMORE)
+    dealer.send(b"end")
+    dealer.send_multipart([b"next"])
+    rounds = []
+    while sum(map(len, rounds)) < 2:
+        assert len(rounds) < 50
+        rounds.append(pair.round(PATIENCE))
+    assert rounds[:4] == [[]] * 4
+    first, second = (message for messages in rounds for message in messages)
+    assert (len(first.frames), first.truncated) == (MAX_FRAMES, True)
+    assert second.frames[1:] == [b"next"]
+
+
+def test_a_port_keeps_as_many_frames_as_it_is_told_to(pair: Pair) -> None:
+    pair.port.max_frames = 3
+    dealer = pair.dealer()
+    dealer.send_multipart([b"1", b"2"])
+    dealer.send_multipart([b"1", b"2", b"3"])
+    first, second = pair.receive(2)
+    assert (first.frames[1:], first.truncated) == ([b"1", b"2"], False)
+    assert (second.frames[1:], second.truncated) == ([b"1", b"2"], True)
+
+
+def test_a_burst_ends_at_a_number_of_bytes(pair: Pair) -> None:
+    """256 messages of 8 MiB were read at once: two gibibytes."""
+    dealer = pair.dealer(SNDHWM=0)
+    size = BURST_BYTES // 4
+    pair.port._burst = 20
+    for _ in range(12):
+        dealer.send(b"x" * size)
+    sizes = []
+    while sum(sizes) < 12:
+        pair.poll.wait(PATIENCE)
+        time.sleep(0.05)
+        sizes.append(len(pair.round()))
+    assert max(sizes) <= 4
+
+
 # Sending -------------------------------------------------------------------------------
 
 
@@ -229,8 +280,8 @@ def port() -> FakePort:
     return FakePort()
 
 
-def outbox(port: FakePort, max_bytes: int = 1 << 20) -> Outbox:
-    return Outbox(port, max_bytes)  # type: ignore[arg-type]
+def outbox(port: FakePort, max_bytes: int = 1 << 20, peer_bytes: int = 0) -> Outbox:
+    return Outbox(port, max_bytes, peer_bytes or max_bytes)  # type: ignore[arg-type]
 
 
 def test_what_a_peer_does_not_take_is_sent_later_in_its_order(port: FakePort) -> None:
@@ -239,10 +290,10 @@ def test_what_a_peer_does_not_take_is_sent_later_in_its_order(port: FakePort) ->
     for number in range(5):
         assert box.send((b"p", b"%d" % number)) is Sent.DONE
     port.room[b"p"] = 2
-    assert box.flush() == []
+    assert box.flush(1.0) == []
     port.room[b"p"] = 9
     assert box.send((b"p", b"5")) is Sent.DONE
-    assert box.flush() == []
+    assert box.flush(2.0) == []
     assert [frames[1] for frames in port.sent] == [b"%d" % number for number in range(6)]
     assert box.bytes == 0
 
@@ -260,7 +311,7 @@ def test_what_waits_is_bounded(port: FakePort) -> None:
     outcomes = [box.send((b"p", b"x" * 100)) for _ in range(4)]
     assert outcomes == [Sent.DONE] * 3 + [Sent.FULL]
     port.room[b"p"] = 9
-    box.flush()
+    box.flush(3.0)
     assert len(port.sent) == 3
     assert box.bytes == 0
 
@@ -281,22 +332,79 @@ def test_peers_that_are_gone_are_named_and_what_waited_for_them_is_dropped(
         box.send((peer, b"2"))
     port.gone = {b"p"}
     port.room[b"q"] = 9
-    assert box.flush() == [b"p"]
+    assert box.flush(4.0) == [b"p"]
     assert box.bytes == 0
     assert [frames[0] for frames in port.sent] == [b"q", b"q"]
     assert box.send((b"p", b"3")) is Sent.GONE
 
 
+def test_one_peer_has_a_share_of_what_may_wait(port: FakePort) -> None:
+    """A client that never read had 256 MiB of replies kept, and nobody else any."""
+    box = outbox(port, 1 << 20, peer_bytes=3 * (OVERHEAD + 101))
+    outcomes = [box.send((b"p", b"x" * 100)) for _ in range(4)]
+    assert outcomes == [Sent.DONE] * 3 + [Sent.FULL]
+    assert box.send((b"q", b"x" * 100)) is Sent.DONE
+
+
+def test_one_message_may_wait_for_a_peer_however_large_it_is(port: FakePort) -> None:
+    box = outbox(port, 1 << 20, peer_bytes=1000)
+    assert box.send((b"p", b"x" * 10_000)) is Sent.DONE
+    assert box.send((b"p", b"")) is Sent.FULL
+
+
+def test_a_peer_that_takes_nothing_for_too_long_is_given_up(port: FakePort) -> None:
+    box = outbox(port)
+    for peer in (b"deaf", b"slow"):
+        for _ in range(200):
+            box.send((peer, b"x"))
+    gone = []
+    for second in range(90):
+        port.room[b"slow"] = 1
+        gone += box.flush(float(second))
+    assert gone == [b"deaf"]
+    assert (box.dropped, box.peers) == (200, 1)
+    assert box.bytes == (200 - 90) * (OVERHEAD + 5)
+
+
+def test_where_somebody_reads_the_next_try_is_soon_and_where_nobody_does_it_is_not(
+    port: FakePort,
+) -> None:
+    """Each pipeful of replies to a client that reads had waited for the next tick."""
+    box = outbox(port)
+    assert box.flush_in(5.0) == float("inf")
+    for _ in range(9):
+        box.send((b"p", b""))
+    port.room[b"p"] = 1
+    box.flush(5.0)
+    assert 0 < box.flush_in(5.0) <= 0.002
+    box.flush(6.0)
+    assert box.flush_in(6.0) > 0.04
+
+
+def test_many_deaf_peers_do_not_make_a_flush_long(port: FakePort) -> None:
+    box = outbox(port)
+    for number in range(1000):
+        box.send((b"%d" % number, b""))
+    tries: list[Any] = []
+    send = port.send
+    port.send = lambda frames: (tries.append(frames[0]), send(frames))[1]  # type: ignore[method-assign]
+    for second in range(8):
+        before = len(tries)
+        box.flush(float(second))
+        assert len(tries) - before < 200
+    assert len(set(tries)) == 1000
+
+
 def test_a_real_peer_that_begins_to_read_gets_everything(pair: Pair) -> None:
     dealer, peer = filled(pair)
-    box = Outbox(pair.port, 1 << 20)
+    box = Outbox(pair.port, 1 << 20, 1 << 20)
     assert box.send((peer, b"late", b"1")) is Sent.DONE
     assert box.send((peer, b"late", b"2")) is Sent.DONE
     assert box.bytes > 0
     got: list[list[bytes]] = []
     deadline = time.monotonic() + PATIENCE
     while len(got) < 2 and time.monotonic() < deadline:
-        box.flush()
+        box.flush(time.monotonic())
         while dealer.poll(20):
             frames = dealer.recv_multipart()
             if frames[0] == b"late":

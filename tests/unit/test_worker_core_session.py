@@ -117,6 +117,18 @@ def test_a_resync_while_a_greeting_is_under_way_starts_no_other() -> None:
     assert rig.out == []
 
 
+def test_many_resyncs_at_once_do_not_silence_a_worker_whose_greeting_was_lost() -> None:
+    """A partition's end brings an answer to each heartbeat that was held up by it."""
+    rig = Rig().join()
+    for _ in range(6):
+        rig.say(wire.Resync())
+    times = []
+    for _ in range(50):
+        rig.tick(0.1)
+        times += [rig.now] * len(rig.sent(wire.Hello))
+    assert len(times) >= 2
+
+
 def test_a_broker_that_asks_for_greetings_on_and_on_gets_twenty_a_second() -> None:
     rig = Rig().join()
     greetings = 0

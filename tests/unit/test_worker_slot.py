@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from vpoller_like.worker.slot import RESTART_LIMIT, SETTLED_SECONDS, Slot
+from vpoller_like.worker.slot import RESTART_LIMIT, SERVED_LIMIT, SETTLED_SECONDS, Slot
 
 
 class Child:
@@ -34,8 +34,15 @@ def test_pauses_double_from_death_to_death_up_to_a_limit() -> None:
     for pause in (0.2, 0.4, 0.8, 1.6):
         assert pause / 2 <= died(slot, None, 100.0) <= pause
     for _ in range(20):
-        assert died(slot, Child(up_at=100.0), 100.1) <= RESTART_LIMIT
+        assert died(slot, Child(up_at=None), 100.1) <= RESTART_LIMIT
     assert died(slot, None, 100.0) >= RESTART_LIMIT / 2
+
+
+def test_one_that_came_up_is_not_kept_away_for_long() -> None:
+    slot = Slot("a/0")
+    for _ in range(20):
+        assert died(slot, Child(up_at=100.0), 100.1) <= SERVED_LIMIT < RESTART_LIMIT / 2
+    assert died(slot, None, 100.0) >= RESTART_LIMIT / 2, "one that does not come up is"
 
 
 def test_one_that_served_for_a_while_is_started_again_soon() -> None:

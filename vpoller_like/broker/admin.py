@@ -1,4 +1,4 @@
-"""The admin endpoint's verbs: ``status``, ``workers``, ``methods``, ``shutdown``.
+"""The admin endpoint's verbs: ``status``, ``workers``, ``methods``, ``drain``, ``worker.drain``.
 
 They are asked as methods are: one JSON object, ``{"method": "status"}``, from any REQ
 socket.
@@ -11,7 +11,8 @@ from typing import Any
 
 from vpoller_like.broker import reports
 from vpoller_like.broker.core import BrokerCore
-from vpoller_like.broker.events import Reply, Request
+from vpoller_like.broker.events import Event, Reply, Request, WorkersToLeave
+from vpoller_like.broker.named import name_of, processes_of
 from vpoller_like.errors import (
     BadRequest,
     InvalidParams,
@@ -25,19 +26,33 @@ from vpoller_like.protocol.reply import ReplyMeta, failure, success, with_meta
 
 
 class Admin:
-    """Answers admin requests. ``shutdown`` is called to begin a drain."""
+    """Answers admin requests.
+
+    ``shutdown`` is called to begin a drain; ``feed`` gives the core an event, and does what
+    comes of it; ``usage`` returns how much of the limits outside the core is used;
+    ``security`` what the doors ask of those who connect.
+    """
 
     def __init__(
-        self, core: BrokerCore, endpoints: dict[str, str], shutdown: Callable[[], None]
+        self,
+        core: BrokerCore,
+        endpoints: dict[str, str],
+        shutdown: Callable[[], None],
+        feed: Callable[[Event], None],
+        usage: Callable[[], dict[str, Any]] = dict,
+        security: Callable[[], dict[str, Any]] = dict,
     ) -> None:
         self._core = core
         self._endpoints = endpoints
         self._shutdown = shutdown
+        self._feed = feed
         self._verbs: dict[str, Callable[[dict[str, Any], float], Any]] = {
-            "status": lambda _, now: reports.status(core, endpoints, now),
+            "status": lambda _, now: reports.status(core, endpoints, now, usage()) | security(),
             "workers": lambda _, now: reports.workers(core, now),
-            "methods": lambda fields, _: reports.methods(core, _name(fields)),
+            "methods": lambda fields, _: reports.methods(core, _method(fields)),
             "shutdown": self._begin_drain,
+            "drain": self._begin_drain,
+            "worker.drain": self._drain_worker,
         }
 
     def answer(self, request: Request, now: float) -> Reply:
@@ -74,9 +89,26 @@ class Admin:
         self._shutdown()
         return {"draining": True, "running": reports.status(self._core, {}, now)["running"]}
 
+    def _drain_worker(self, fields: dict[str, Any], _: float) -> dict[str, Any]:
+        """Tell all processes of one worker to finish what they hold, and to end."""
+        asked = _name(fields, "the worker to drain")
+        if asked is None:
+            raise InvalidParams("name: missing; say which worker is to drain")
+        processes = processes_of(self._core.roster.workers.values(), asked)
+        self._feed(WorkersToLeave([worker.instance for worker in processes]))
+        return {
+            "name": name_of(processes[0].label),
+            "processes": [worker.label for worker in processes],
+            "held": sum(len(worker.tasks) for worker in processes),
+        }
 
-def _name(fields: dict[str, Any]) -> str | None:
+
+def _method(fields: dict[str, Any]) -> str | None:
+    return _name(fields, "the method to describe")
+
+
+def _name(fields: dict[str, Any], meaning: str) -> str | None:
     name = fields.get("name")
     if name is not None and not isinstance(name, str):
-        raise InvalidParams("name: expected a string, the method to describe")
+        raise InvalidParams(f"name: expected a string, {meaning}")
     return name

@@ -113,8 +113,9 @@ class Admission:
             raise id_reused(task.key)
         if len(task.waiters) >= MAX_WAITERS:
             raise Busy("too many clients wait for this id; try again later", retry_after_ms=1000)
+        self._dispatcher.require_quota(_share(event), task.route)
         self._counters.joined += 1
-        task.waiters.append(_waiter(event, now))
+        self._dispatcher.join(task, _waiter(event, now))
         if task.body is None:
             task.body, task.encoding = event.body, encoding_of(event.body)
         self._dispatcher.extend_deadline(task, self._deadline(event.head.meta, now))
@@ -133,7 +134,8 @@ class Admission:
         assert self._seekers is not None
         if task.route is self._plain_route:
             raise _plain_forgets()
-        self._dispatcher.require_room(task.route, len(task.body or b""))
+        self._seekers.require_room(task.route)
+        self._dispatcher.require_room(task.route, task.share, len(task.body or b""))
         self._dispatcher.open(task)
         self._seekers.start(task, now)
 
@@ -162,8 +164,10 @@ class Admission:
             route = self._rare_route(method, hostname, now)
         else:
             route.last_used = now
+        share = _share(event)
+        self._dispatcher.require_quota(share, route)
         if route.queue:
-            self._dispatcher.require_room(route, len(event.body))
+            self._dispatcher.require_room(route, share, len(event.body))
         return route
 
     def _rare_route(self, method: str, hostname: str | None, now: float) -> Route:
@@ -215,7 +219,7 @@ class Admission:
             self._new_number(),
             route,
             event.body,
-            share=event.envelope[0],
+            share=_share(event),
             encoding=encoding_of(event.body),
             arrived=now,
             deadline=self._deadline(meta, now),
@@ -246,7 +250,16 @@ class Admission:
 
 
 def _waiter(event: Request, now: float) -> Waiter:
-    return Waiter(event.envelope, event.head.meta is not None, now)
+    return Waiter(event.envelope, event.head.meta is not None, now, _share(event))
+
+
+def _share(event: Request) -> bytes:
+    """Return on whose account ``event`` is: its principal's, or else its connection's.
+
+    No routing id begins like a principal's: those that a peer chooses do not begin with a
+    zero, and the others have five bytes.
+    """
+    return b"\0principal " + event.principal.encode() if event.principal else event.envelope[0]
 
 
 def _plain_forgets() -> WorkerLost:

@@ -16,7 +16,8 @@ from vpoller_like.broker.routing import Directory
 from vpoller_like.broker.seekers import Seekers
 from vpoller_like.broker.task import State, Task
 from vpoller_like.config import BrokerSettings
-from vpoller_like.errors import ShuttingDown, WorkerLost
+from vpoller_like.errors import ShuttingDown, TaskFailed, WorkerLost
+from vpoller_like.protocol.envelope import Envelope
 
 #: Seconds between two looks at what is idle.
 SWEEP = 5.0
@@ -55,21 +56,26 @@ class BrokerCore:
         self._build(settings, now, new_token)
         self._handlers: dict[type[Any], Callable[[Any, float], None]] = {
             ev.Request: self.admission.request,
-            ev.WorkerSays: lambda e, at: self.roster.says(e.peer, e.message, at),
+            ev.WorkerSays: lambda e, at: self.roster.says(e.peer, e.message, at, e.key),
             ev.WorkerGarbled: lambda e, _: self.roster.garbled(e.peer),
             ev.PeerGone: lambda e, at: self.roster.unreachable(e.peer, e.unsent, at),
             ev.PeerLeft: lambda *_: self.roster.probe(),
             ev.PlainReply: lambda e, at: self.plain.replied(e.token, e.body, at),
+            ev.PlainGarbled: lambda e, at: self.plain.garbled(e.token, at),
             ev.PlainPeers: self._plain_peers,
             ev.PlainRefused: lambda e, at: self.plain.refused(e.token, at),
             ev.Tick: self._tick,
+            ev.KeysChanged: self._keys_changed,
+            ev.WorkersToLeave: lambda e, _: self.roster.send_away(e.instances),
             ev.DrainAsked: self._drain,
             ev.StopAsked: self._stop,
         }
 
     def _build(self, settings: BrokerSettings, now: float, new_token: Callable[[], bytes]) -> None:
         out, counters = self._out, self.counters
-        self.memory = Memory(now, settings.remember_ms / 1000, settings.remember_bytes)
+        self.memory = Memory(
+            now, settings.remember_ms / 1000, settings.remember_bytes, settings.remember_count
+        )
         self.directory = Directory(settings.route_memory_ms / 1000)
         self.dispatcher = Dispatcher(settings, self.memory, counters, out)
         self.plain = PlainDesk(
@@ -95,6 +101,7 @@ class BrokerCore:
             counters,
             out,
             patience=settings.liveness_ms / 1000,
+            max_searches=settings.max_searches,
             grace_until=self._grace_until,
             not_found=self.admission.not_found,
         )
@@ -120,11 +127,29 @@ class BrokerCore:
     def handle(self, event: ev.Event, now: float) -> list[ev.Action]:
         """Take in ``event`` and return what is to be done, in order."""
         self._handlers[type(event)](event, now)
+        return self._take_actions()
+
+    def _take_actions(self) -> list[ev.Action]:
         if not self._out:
             return []
         actions = self._out[:]
         self._out.clear()
         return actions
+
+    def failed(self, event: ev.Event, now: float) -> list[ev.Action]:
+        """Return what is still to be done after :meth:`handle` has raised for ``event``.
+
+        A request that became no task is answered; whatever else was half done stays so.
+        """
+        self.counters.internal_errors += 1
+        if type(event) is ev.Request and not self._is_waited_for(event.envelope):
+            message = "the broker failed in itself; its log says where; the request may have run"
+            self.admission.refuse(event, TaskFailed(message, reason="internal"), now)
+        return self._take_actions()
+
+    def _is_waited_for(self, envelope: Envelope) -> bool:
+        live = self.dispatcher.live.values()
+        return any(waiter.envelope == envelope for task in live for waiter in task.waiters)
 
     @property
     def draining(self) -> bool:
@@ -135,6 +160,10 @@ class BrokerCore:
     def at_rest(self) -> bool:
         """Nobody waits for an answer."""
         return not any(task.waiters for task in self.dispatcher.live.values())
+
+    def _keys_changed(self, event: ev.KeysChanged, now: float) -> None:
+        self.roster.revoke(event.revoked, now)
+        self.roster.greet_anew(event.changed)
 
     # Time ------------------------------------------------------------------------------
 
@@ -185,7 +214,7 @@ class BrokerCore:
         for task in list(self.dispatcher.live.values()):
             if task.state is State.QUEUED:
                 self.dispatcher.dequeue(task)
-                error = "the broker is shutting down; the request has not run; ask again"
+                error = f"the broker is shutting down; {task.fate}; ask again"
                 self.dispatcher.fail(task, ShuttingDown(error), now)
             else:
                 self._let_go(task)

@@ -11,16 +11,19 @@ class Counters:
         "busy",
         "expired",
         "garbled",
+        "internal_errors",
         "joined",
         "late_results",
         "lost_workers",
         "plain",
         "recalled",
         "redelivered",
+        "refused_handshakes",
         "replies",
         "requests",
         "resyncs",
         "returned",
+        "unauthorized",
         "undeliverable",
         "whohas_found",
         "whohas_missing",
@@ -56,6 +59,11 @@ class Counters:
     #: Backend messages that were none, and peers told to introduce themselves.
     garbled: int
     resyncs: int
+    #: Connections that were not let in; requests and messages of those who may not.
+    refused_handshakes: int
+    unauthorized: int
+    #: Faults of the broker's own that it lived through; its log tells of each.
+    internal_errors: int
     #: Replies whose client had gone or did not read.
     undeliverable: int
 

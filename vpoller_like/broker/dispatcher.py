@@ -5,6 +5,7 @@ from __future__ import annotations
 from vpoller_like.broker.counters import Counters
 from vpoller_like.broker.events import Action, Give, Reply
 from vpoller_like.broker.memory import Memory, Remembered
+from vpoller_like.broker.quota import Quota
 from vpoller_like.broker.routing import Pool, Route
 from vpoller_like.broker.task import Key, State, Task, Waiter
 from vpoller_like.broker.timetable import Timetable
@@ -17,6 +18,7 @@ from vpoller_like.errors import (
     ProtocolError,
     RequestError,
     TaskFailed,
+    TooLarge,
     WorkerLost,
 )
 from vpoller_like.protocol.encoding import Encoding, encoding_of, transcode
@@ -24,9 +26,13 @@ from vpoller_like.protocol.reply import ReplyMeta, failure, is_envelope, with_me
 from vpoller_like.protocol.worker import Assignment, Result
 
 #: Outcomes that the same id gets again; the empty code is a success.
-REMEMBERED = frozenset(["", InvalidParams.code, TaskFailed.code, WorkerLost.code])
+REMEMBERED = frozenset(["", InvalidParams.code, TaskFailed.code, TooLarge.code, WorkerLost.code])
 #: What a waiting task costs beside its body, in bytes.
 OVERHEAD = 1024
+#: What ``retry_after_ms`` says at least and at most; between them, the time in which half of
+#: the queue will be gone.
+MIN_RETRY_MS = 100
+MAX_RETRY_MS = 5000
 
 
 class Dispatcher:
@@ -36,6 +42,7 @@ class Dispatcher:
         self, settings: BrokerSettings, memory: Memory, counters: Counters, out: list[Action]
     ) -> None:
         self._settings = settings
+        self.quota = Quota(settings.max_in_flight, settings.queue_bytes)
         self._memory = memory
         self._counters = counters
         self._out = out
@@ -48,6 +55,8 @@ class Dispatcher:
         #: Tasks whose id is looked for; they wait, and cost, as queued ones do.
         self.sought = 0
         self.sought_bytes = 0
+        #: The most tasks that have waited at once for one route.
+        self.longest_queue = 0
 
     # Accepting -------------------------------------------------------------------------
 
@@ -57,6 +66,13 @@ class Dispatcher:
         task.route.live += 1
         if task.key is not None:
             self.by_key[task.key] = task
+        for waiter in task.waiters:
+            self.quota.take(waiter.share)
+
+    def join(self, task: Task, waiter: Waiter) -> None:
+        """One more client waits for ``task``."""
+        task.waiters.append(waiter)
+        self.quota.take(waiter.share)
 
     def submit(self, task: Task, now: float) -> None:
         """Give ``task`` to a worker with room, or let it wait its turn, or say busy."""
@@ -66,25 +82,34 @@ class Dispatcher:
             self.give(worker, task, now)
             return
         try:
-            self.require_room(route, len(task.body or b""))
+            self.require_room(route, task.share, len(task.body or b""))
         except Busy as error:
             self.fail(task, error, now)
         else:
             self.enqueue(task)
 
-    def require_room(self, route: Route, size: int) -> None:
-        """Raise ``Busy`` where there is no room for a task of ``size`` bytes to wait."""
+    def require_quota(self, share: bytes, route: Route | None) -> None:
+        """Raise ``Busy`` where ``share`` has as many requests under way as it may."""
+        if not self.quota.is_spent(share):
+            return
+        self._counters.busy += 1
+        raise Busy(
+            f"{self.quota.max_requests} of your requests are not answered yet, and more are not "
+            "taken; wait for some of them",
+            retry_after_ms=MIN_RETRY_MS if route is None else self._retry_after_ms(route),
+        )
+
+    def require_room(self, route: Route, share: bytes, size: int) -> None:
+        """Raise ``Busy`` where no task of ``size`` bytes may wait on account of ``share``."""
         length, limit = len(route.queue), self._settings.queue_length
         if length >= limit:
             raise self._busy(route, f"{length} of at most {limit}")
-        if not self._has_room(size):
-            raise self._busy(route, f"all queues together may hold {self._settings.queue_bytes} B")
-
-    def _has_room(self, size: int) -> bool:
-        """Where nothing waits, one task may, however large it is."""
-        waiting = self.queued + self.sought
-        used = self.queued_bytes + self.sought_bytes + waiting * OVERHEAD
-        return not waiting or used + OVERHEAD + size <= self._settings.queue_bytes
+        if not self.quota.has_room(share, size + OVERHEAD):
+            raise self._busy(
+                route,
+                f"all queues together may hold {self._settings.queue_bytes} B, and each caller "
+                "as much of it as it leaves free",
+            )
 
     def _busy(self, route: Route, why: str) -> Busy:
         self._counters.busy += 1
@@ -96,7 +121,7 @@ class Dispatcher:
     def _retry_after_ms(self, route: Route) -> int:
         slots = sum(w.slots for pool in route.pools for w in pool.workers.values())
         wait = route.pace * len(route.queue) / max(1, slots)
-        return int(1000 * min(5.0, max(0.1, wait / 2)))
+        return int(min(MAX_RETRY_MS, max(MIN_RETRY_MS, 1000 * wait / 2)))
 
     # Queueing --------------------------------------------------------------------------
 
@@ -107,7 +132,17 @@ class Dispatcher:
         (task.route.queue.push_front if front else task.route.queue.push)(task)
         self.queued += 1
         self.queued_bytes += len(task.body or b"")
+        self.hold(task)
+        self.longest_queue = max(self.longest_queue, len(task.route.queue))
         self.timetable.set(task.number, task, task.deadline)
+
+    def hold(self, task: Task) -> None:
+        """``task`` waits, and costs memory for so long."""
+        self.quota.hold(task.share, OVERHEAD + len(task.body or b""))
+
+    def release(self, task: Task) -> None:
+        """``task`` waits no more."""
+        self.quota.release(task.share, OVERHEAD + len(task.body or b""))
 
     def dequeue(self, task: Task) -> None:
         """Take a waiting ``task`` out of its queue."""
@@ -117,6 +152,7 @@ class Dispatcher:
     def _left_queue(self, task: Task) -> None:
         self.queued -= 1
         self.queued_bytes -= len(task.body or b"")
+        self.release(task)
         self.timetable.cancel(task.number)
 
     def extend_deadline(self, task: Task, deadline: float) -> None:
@@ -145,12 +181,14 @@ class Dispatcher:
             self._give_next(worker, route, now)
 
     def _give_next(self, worker: Worker, route: Route, now: float) -> None:
-        task = route.queue.pop()
-        self._left_queue(task)
+        task = route.queue.first()
         if task.deadline < now:
-            self._too_late(task, now)
-        else:
-            self.give(worker, task, now)
+            # Not popped: what comes too late is nobody's turn.
+            self.expire(task, now)
+            return
+        route.queue.pop()
+        self._left_queue(task)
+        self.give(worker, task, now)
 
     def give(self, worker: Worker, task: Task, now: float) -> None:
         """Give ``task`` to ``worker``, which has room."""
@@ -224,6 +262,8 @@ class Dispatcher:
         task.route.note_run(item.ran_us / 1e6)
         if task.body is None:
             task.encoding = encoding_of(item.body)
+        if self.is_too_large(task, item.body, now):
+            return
         if not is_envelope(item.body, task.encoding):
             label = task.worker.label if task.worker else "?"
             message = (
@@ -232,6 +272,18 @@ class Dispatcher:
             self.fail(task, TaskFailed(message), now)
             return
         self.finish(task, item.code, item.body, now, ran_ms=item.ran_us / 1000)
+
+    def is_too_large(self, task: Task, body: bytes, now: float) -> bool:
+        """Say whether the reply ``body`` is too large to be sent, and answer so if it is."""
+        limit = self._settings.max_reply
+        if len(body) <= limit:
+            return False
+        message = (
+            f"the reply has {len(body)} bytes, more than the {limit} allowed; ask for less, or "
+            "raise max_reply at the broker and at its workers"
+        )
+        self.fail(task, TooLarge(message, size=len(body), limit=limit), now)
+        return True
 
     def fail(self, task: Task, error: RequestError, now: float) -> None:
         """Answer ``task`` with ``error``."""
@@ -245,8 +297,7 @@ class Dispatcher:
     def _too_late(self, task: Task, now: float) -> None:
         self._counters.expired += 1
         waited = int((now - task.arrived) * 1000)
-        ran = "a worker that was lost may have run it" if task.losses else "it has not run"
-        message = f"no worker had room for {task.route.method} within {waited} ms; {ran}"
+        message = f"no worker had room for {task.route.method} within {waited} ms; {task.fate}"
         self.fail(task, DeadlineExceeded(message, waited_ms=waited), now)
 
     def finish(
@@ -304,6 +355,8 @@ class Dispatcher:
             del self.by_key[task.key]
         self.timetable.cancel(task.number)
         self._leave_worker(task)
+        for waiter in task.waiters:
+            self.quota.give_back(waiter.share)
         task.waiters = []
         task.body = None
 

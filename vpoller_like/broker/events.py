@@ -13,7 +13,11 @@ from vpoller_like.protocol.worker import Assignment, Attempt, FromBroker, FromWo
 
 
 class Request(NamedTuple):
-    """A client asks. ``principal`` is whom ids belong to; fairness goes by connection."""
+    """A client asks.
+
+    ``principal`` is whom ids belong to. Fairness goes by it, too, and by connection among
+    those who showed no key.
+    """
 
     envelope: Envelope
     body: bytes
@@ -22,10 +26,14 @@ class Request(NamedTuple):
 
 
 class WorkerSays(NamedTuple):
-    """A worker's message, from the connection with routing id ``peer``."""
+    """A worker's message, from the connection with routing id ``peer``.
+
+    ``key`` is the public key that the connection showed, where it had to show one.
+    """
 
     peer: bytes
     message: FromWorker
+    key: str = ""
 
 
 class WorkerGarbled(NamedTuple):
@@ -55,6 +63,12 @@ class PlainReply(NamedTuple):
     body: bytes
 
 
+class PlainGarbled(NamedTuple):
+    """A plain worker's reply to the request sent under ``token`` is not one frame."""
+
+    token: bytes
+
+
 class PlainPeers(NamedTuple):
     """How many plain workers are connected now."""
 
@@ -69,6 +83,19 @@ class PlainRefused(NamedTuple):
 
 class Tick(NamedTuple):
     """Time has passed. To be sent several times per second."""
+
+
+class KeysChanged(NamedTuple):
+    """Keys: ``revoked`` are no worker's any more, ``changed`` may serve other methods."""
+
+    revoked: frozenset[str]
+    changed: frozenset[str]
+
+
+class WorkersToLeave(NamedTuple):
+    """The workers with these ``instances`` are to finish what they hold, and end."""
+
+    instances: Sequence[str]
 
 
 class DrainAsked(NamedTuple):
@@ -86,9 +113,12 @@ Event = (
     | PeerGone
     | PeerLeft
     | PlainReply
+    | PlainGarbled
     | PlainPeers
     | PlainRefused
     | Tick
+    | KeysChanged
+    | WorkersToLeave
     | DrainAsked
     | StopAsked
 )

@@ -8,6 +8,9 @@ from collections.abc import Iterator
 from vpoller_like.broker.task import Task
 
 _Line = OrderedDict[int, Task]
+#: The line of what had its turn already. It belongs to no share: the one that it came from
+#: would have two turns in a row, should what came back be taken out before it is served.
+_AGAIN = None
 
 
 class FairQueue:
@@ -18,7 +21,7 @@ class FairQueue:
     """
 
     def __init__(self) -> None:
-        self._levels: dict[int, OrderedDict[bytes, _Line]] = {}
+        self._levels: dict[int, OrderedDict[bytes | None, _Line]] = {}
         self._size = 0
 
     def __len__(self) -> int:
@@ -37,36 +40,46 @@ class FairQueue:
         self._size += 1
 
     def push_front(self, task: Task) -> None:
-        """Put back a task that had its turn already: it is the next one."""
-        self.push(task)
-        shares = self._levels[task.priority]
-        shares[task.share].move_to_end(task.number, last=False)
-        shares.move_to_end(task.share, last=False)
+        """Put back a task that had its turn already: it is the next one, and no turn."""
+        shares = self._levels.setdefault(task.priority, OrderedDict())
+        line = shares.setdefault(_AGAIN, OrderedDict())
+        line[task.number] = task
+        line.move_to_end(task.number, last=False)
+        shares.move_to_end(_AGAIN, last=False)
+        self._size += 1
+
+    def first(self) -> Task:
+        """Return the task whose turn it is; raise ``KeyError`` when there is none."""
+        _, line = self._next_line()
+        return next(iter(line.values()))
 
     def pop(self) -> Task:
         """Take the next task; raise ``KeyError`` when there is none."""
-        if not self._size:
-            raise KeyError("the queue is empty")
-        priority = max(self._levels)
-        shares = self._levels[priority]
-        share, line = next(iter(shares.items()))
+        share, line = self._next_line()
         _, task = line.popitem(last=False)
         self._size -= 1
-        if line:
-            shares.move_to_end(share)
-        else:
-            self._close_line(priority, share)
+        if not line:
+            self._close_line(task.priority, share)
+        elif share is not _AGAIN:
+            self._levels[task.priority].move_to_end(share)
         return task
+
+    def _next_line(self) -> tuple[bytes | None, _Line]:
+        if not self._size:
+            raise KeyError("the queue is empty")
+        return next(iter(self._levels[max(self._levels)].items()))
 
     def remove(self, task: Task) -> None:
         """Take out ``task``, which must be here."""
-        line = self._levels[task.priority][task.share]
+        shares = self._levels[task.priority]
+        share = _AGAIN if task.number in shares.get(_AGAIN, ()) else task.share
+        line = shares[share]
         del line[task.number]
         self._size -= 1
         if not line:
-            self._close_line(task.priority, task.share)
+            self._close_line(task.priority, share)
 
-    def _close_line(self, priority: int, share: bytes) -> None:
+    def _close_line(self, priority: int, share: bytes | None) -> None:
         shares = self._levels[priority]
         del shares[share]
         if not shares:

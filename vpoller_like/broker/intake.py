@@ -5,17 +5,26 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from vpoller_like.broker.events import Reply, Request
-from vpoller_like.errors import BadRequest, ProtocolError, TooLarge
+from vpoller_like.errors import BadRequest, ProtocolError, RequestError, TooLarge
 from vpoller_like.protocol.encoding import encoding_of
 from vpoller_like.protocol.envelope import Envelope, EnvelopeError, split
-from vpoller_like.protocol.reply import failure
+from vpoller_like.protocol.limits import MAX_ENVELOPE_FRAMES
+from vpoller_like.protocol.reply import ReplyMeta, failure, with_meta
 from vpoller_like.protocol.request import parse_head
 
 
-def read(frames: Sequence[bytes], truncated: bool, max_request: int) -> Request | Reply:
-    """Read one message, routing id first; ``max_request`` is in bytes."""
+def read(
+    frames: Sequence[bytes],
+    truncated: bool,
+    max_request: int,
+    max_frames: int = MAX_ENVELOPE_FRAMES,
+) -> Request | Reply:
+    """Read one message, routing id first.
+
+    ``max_request`` is in bytes; ``max_frames`` may come before the body.
+    """
     try:
-        envelope, body = split(list(frames), truncated)
+        envelope, body = split(list(frames), truncated, max_frames)
     except EnvelopeError as error:
         return Reply(error.envelope, failure(BadRequest(error.message)))
     if len(body) > max_request:
@@ -25,6 +34,15 @@ def read(frames: Sequence[bytes], truncated: bool, max_request: int) -> Request 
     except ProtocolError as error:
         return Reply(envelope, failure(BadRequest(error.message), encoding_of(body)))
     return Request(envelope, body, head)
+
+
+def refused(request: Request, error: RequestError) -> Reply:
+    """Return the reply that ``request`` is not let in."""
+    encoding = encoding_of(request.body)
+    body = failure(error, encoding)
+    if request.head.meta is not None:
+        body = with_meta(body, ReplyMeta(id=request.head.meta.id), encoding)
+    return Reply(request.envelope, body)
 
 
 def _too_large(envelope: Envelope, body: bytes, max_request: int) -> Reply:

@@ -27,18 +27,22 @@ class Remembered(NamedTuple):
 
 
 class Memory:
-    """Remembers replies for a time and up to a number of bytes.
+    """Remembers replies for a time, up to a number of bytes and of replies.
 
     ``since`` is the moment before which ids may have been forgotten: the start, or the
     arrival of the youngest request whose reply was dropped.
     """
 
-    def __init__(self, started: float, seconds: float, max_bytes: int) -> None:
+    def __init__(self, started: float, seconds: float, max_bytes: int, max_count: int) -> None:
         self.since = started
         self.bytes = 0
         self.evicted = 0
+        #: The most replies, and bytes of them, that were remembered at once.
+        self.peak = 0
+        self.peak_bytes = 0
         self._seconds = seconds
         self._max_bytes = max_bytes
+        self._max_count = max_count
         self._entries: OrderedDict[Key, Remembered] = OrderedDict()
 
     def __len__(self) -> int:
@@ -55,8 +59,13 @@ class Memory:
         """Remember a reply; the oldest go when there is no room."""
         self._entries[key] = entry
         self.bytes += len(entry.body) + OVERHEAD
-        while self.bytes > self._max_bytes and self._entries:
+        while self._entries and self._is_full():
             self._drop_oldest()
+        self.peak = max(self.peak, len(self._entries))
+        self.peak_bytes = max(self.peak_bytes, self.bytes)
+
+    def _is_full(self) -> bool:
+        return self.bytes > self._max_bytes or len(self._entries) > self._max_count
 
     def expire(self, now: float) -> None:
         """Drop what was answered too long ago."""

@@ -71,6 +71,8 @@ class PlainDesk:
             self._counters.late_results += 1
             return
         self.forget(task)
+        if self._dispatcher.is_too_large(task, body, now):
+            return
         if task.encoding is Encoding.MSGPACK:
             try:
                 body = transcode(body, Encoding.MSGPACK)
@@ -79,6 +81,16 @@ class PlainDesk:
                 self._dispatcher.fail(task, TaskFailed(message), now)
                 return
         self._dispatcher.finish_bare(task, body, now)
+
+    def garbled(self, token: bytes, now: float) -> None:
+        """A plain worker has answered with several frames."""
+        self._counters.garbled += 1
+        task = self._asked.get(token)
+        if task is None:
+            return
+        self.forget(task)
+        message = "the plain worker's reply is not one frame; let it send one"
+        self._dispatcher.fail(task, TaskFailed(message), now)
 
     def refused(self, token: bytes, now: float) -> None:
         """No plain worker can take the request."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -16,12 +17,18 @@ from vpoller_like.broker.worker import Worker
 from vpoller_like.protocol.worker import Method, Offer
 
 
-def status(core: BrokerCore, endpoints: dict[str, str], now: float) -> dict[str, Any]:
-    """The broker as a whole."""
+def status(
+    core: BrokerCore,
+    endpoints: dict[str, str],
+    now: float,
+    outside: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """The broker as a whole; ``outside`` is what is used of limits that the core knows not."""
     return {
         "version": __version__,
         "pid": os.getpid(),
         "epoch": core.epoch,
+        "clock_s": round(time.time(), 3),
         "uptime_s": round(now - core.started, 3),
         "draining": core.draining,
         "endpoints": endpoints,
@@ -34,6 +41,22 @@ def status(core: BrokerCore, endpoints: dict[str, str], now: float) -> dict[str,
         "remembered_bytes": core.memory.bytes,
         "counters": {**core.counters.as_dict(), "evicted": core.memory.evicted},
         "limits": msgspec.to_builtins(core.settings),
+        "usage": {**_usage(core), **(outside or {})},
+    }
+
+
+def _usage(core: BrokerCore) -> dict[str, Any]:
+    """What is used of each limit that has a use, by the limit's name."""
+    dispatcher, memory = core.dispatcher, core.memory
+    longest = max((len(route.queue) for route in core.directory.routes.values()), default=0)
+    quota = dispatcher.quota
+    return {
+        "queue_length": {"now": longest, "peak": dispatcher.longest_queue},
+        "queue_bytes": {"now": quota.bytes, "peak": quota.peak_bytes},
+        "max_in_flight": {"now": quota.most, "peak": quota.peak},
+        "max_searches": {"now": core.seekers.load, "peak": core.seekers.peak},
+        "remember_count": {"now": len(memory), "peak": memory.peak},
+        "remember_bytes": {"now": memory.bytes, "peak": memory.peak_bytes},
     }
 
 
@@ -44,10 +67,11 @@ def workers(core: BrokerCore, now: float) -> list[dict[str, Any]]:
 
 
 def _worker(worker: Worker, now: float) -> dict[str, Any]:
+    # Not its instance: without CURVE, who knows that can take the worker's place.
     return {
         "label": worker.label,
         "pid": worker.pid,
-        "instance": worker.instance,
+        "key": worker.key or None,
         "state": "draining" if worker.draining else "ready",
         "methods": len(worker.pool.methods),
         "hosts": _hosts(worker.pool),

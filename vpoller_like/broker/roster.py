@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -19,6 +19,7 @@ from vpoller_like.broker.worker import Worker
 from vpoller_like.config import BrokerSettings
 from vpoller_like.protocol import worker as wire
 from vpoller_like.protocol.encoding import DECODE_FAULTS, Encoding
+from vpoller_like.protocol.limits import MAX_OFFERS
 
 log = logging.getLogger("vpoller.broker")
 
@@ -51,6 +52,7 @@ class Roster:
             epoch=epoch,
             heartbeat_ms=settings.heartbeat_ms,
             liveness_ms=settings.liveness_ms,
+            max_reply=settings.max_reply,
         )
         self._by_peer: dict[bytes, Worker] = {}
         self.workers: dict[str, Worker] = {}
@@ -65,10 +67,10 @@ class Roster:
             wire.Bye: self._bye,
         }
 
-    def says(self, peer: bytes, message: wire.FromWorker, now: float) -> None:
-        """Take in one message."""
+    def says(self, peer: bytes, message: wire.FromWorker, now: float, key: str = "") -> None:
+        """Take in one message; ``key`` is the public key of the connection, if it has one."""
         if type(message) is wire.Hello:
-            self._hello(peer, message, now)
+            self._hello(peer, message, now, key)
             return
         worker = self._by_peer.get(peer)
         if worker is None:
@@ -90,10 +92,10 @@ class Roster:
 
     # Introduction ----------------------------------------------------------------------
 
-    def _hello(self, peer: bytes, hello: wire.Hello, now: float) -> None:
+    def _hello(self, peer: bytes, hello: wire.Hello, now: float, key: str) -> None:
         if hello.version != wire.VERSION:
             log.warning(
-                "worker %s speaks protocol %s, this broker %s; it is sent away",
+                "worker %r speaks protocol %s, this broker %s; it is sent away",
                 hello.label,
                 hello.version,
                 wire.VERSION,
@@ -106,8 +108,13 @@ class Roster:
             self._counters.garbled += 1
             self._out.append(Tell(peer, wire.Shutdown()))
             return
+        if self._is_impostor(hello, key):
+            self._counters.unauthorized += 1
+            self._out.append(Tell(peer, wire.Shutdown()))
+            return
         self._leave_peer(peer, hello.instance, now)
         worker, routes = self._register(peer, hello, signature, now)
+        worker.key = key
         self._out.append(Tell(peer, self._welcome))
         self._settle_held(worker, hello.held, now)
         worker.pool.place(worker)
@@ -115,6 +122,18 @@ class Roster:
         for route in routes:
             self._dispatcher.serve_route(route, now)
         self._dispatcher.serve(worker.pool, now)
+
+    def _is_impostor(self, hello: wire.Hello, key: str) -> bool:
+        """Say whether a worker with another key is known by this one's instance."""
+        worker = self.workers.get(hello.instance)
+        if worker is None or worker.key == key:
+            return False
+        log.warning(
+            "worker %r gives itself out as %s, which has another key; it is sent away",
+            hello.label,
+            worker.label,
+        )
+        return True
 
     def _leave_peer(self, peer: bytes, instance: str, now: float) -> None:
         """A connection belongs to one worker: the one that spoke last."""
@@ -133,8 +152,8 @@ class Roster:
                 self._directory.leave(worker, now)
         pool, routes = self._directory.pool(signature, hello.offers)
         if worker is None:
-            log.info("worker %s registered (pid %s)", hello.label, hello.pid)
             worker = Worker(peer, hello, pool, now)
+            log.info("worker %s registered (pid %s)", worker.label, worker.pid)
         else:
             worker.greet(peer, hello, pool, now)
         self._by_peer[peer] = self.workers[worker.instance] = pool.workers[worker.instance] = worker
@@ -161,13 +180,13 @@ class Roster:
         known = self._dispatcher.live.get(held.task)
         if known is not None:
             return self._is_current(worker, known, held)
-        if held.id is None:
+        if held.id is None or not worker.pool.serves(held.method, held.hostname):
             return False
         key = (held.principal, held.id)
         task = self._dispatcher.by_key.get(key)
         if task is None:
             return key not in self._memory and self._adopt(worker, held, now)
-        if task.fingerprint != held.fingerprint:
+        if task.fingerprint != held.fingerprint or not _may_run(worker, task):
             return False
         if task.state not in (State.QUEUED, State.SEEKING):
             return False
@@ -178,7 +197,8 @@ class Roster:
     def _is_current(self, worker: Worker, task: Task, held: wire.Held) -> bool:
         if task.attempt != held.attempt:
             return False
-        if task.state is State.QUEUED:
+        # Numbers can be guessed: what was never given cannot run, nor where it is not served.
+        if task.state is State.QUEUED and task.attempt and _may_run(worker, task):
             self._dispatcher.take_up(worker, task, held.task, held.attempt)
         return task.worker is worker
 
@@ -247,6 +267,29 @@ class Roster:
         log.info("worker %s left", worker.label)
 
     # Its end ---------------------------------------------------------------------------
+
+    def send_away(self, instances: Iterable[str]) -> None:
+        """Have these workers finish what they hold, and end."""
+        for worker in [self.workers[i] for i in instances if i in self.workers]:
+            log.info("worker %s (pid %s) is told to drain", worker.label, worker.pid)
+            self._close(worker)
+            self._out.append(Tell(worker.peer, wire.Shutdown()))
+
+    def revoke(self, keys: frozenset[str], now: float) -> None:
+        """Give up the workers with these keys at once, and have them end."""
+        revoked = [worker for worker in self.workers.values() if worker.key in keys]
+        # All of them first: what one of them held is not to be given to another one.
+        for worker in revoked:
+            self._close(worker)
+        for worker in revoked:
+            self._out.append(Tell(worker.peer, wire.Shutdown()))
+            self.lose(worker, "its key is no worker's any more", now)
+
+    def greet_anew(self, keys: frozenset[str]) -> None:
+        """Have the workers with these keys say again what they serve."""
+        for worker in self.workers.values():
+            if worker.key in keys:
+                self._out.append(Tell(worker.peer, wire.Resync()))
 
     def unreachable(self, peer: bytes, unsent: Sequence[wire.Attempt], now: float) -> None:
         """A send found nobody at ``peer``; ``unsent`` never left, and is no loss."""
@@ -325,13 +368,26 @@ class Roster:
         self._owed_acks.clear()
 
 
+def _may_run(worker: Worker, task: Task) -> bool:
+    return worker.pool.serves(task.route.method, task.route.hostname)
+
+
 def _signature(label: str, offers: list[wire.Offer]) -> bytes | None:
     """Return what is equal for workers that offer the same; None where it cannot be told.
 
     MessagePack has values that JSON has not, and ``methods`` tells of offers in JSON.
     """
     try:
-        return msgspec.json.encode(offers)
+        signature = msgspec.json.encode(offers)
     except DECODE_FAULTS as error:
-        log.warning("worker %s offers what JSON cannot say; it is sent away: %s", label, error)
+        log.warning("worker %r offers what JSON cannot say; it is sent away: %s", label, error)
         return None
+    if len(signature) > MAX_OFFERS:
+        log.warning(
+            "worker %r offers methods of %d bytes, more than the %d allowed; it is sent away",
+            label,
+            len(signature),
+            MAX_OFFERS,
+        )
+        return None
+    return signature

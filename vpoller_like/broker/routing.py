@@ -19,6 +19,10 @@ from vpoller_like.protocol.worker import Method, Offer
 
 #: Routes at which the idle ones are forgotten without waiting for the next sweep.
 MANY_ROUTES = 10_000
+#: Pools without a worker that are remembered at most, and the bytes of their offers together:
+#: who comes and goes with ever new offers leaves one behind each time.
+MANY_DEPARTED = 1000
+DEPARTED_BYTES = 8 << 20
 
 
 class Pool:
@@ -179,7 +183,9 @@ class Directory:
         self.routes: dict[tuple[str, str | None], Route] = {}
         self._pools: dict[bytes, Pool] = {}
         self._by_method: dict[str, list[Pool]] = {}
-        self._departed: dict[bytes, tuple[float, Pool]] = {}
+        #: Pools without a worker, and until when they are remembered; the oldest first.
+        self._departed: OrderedDict[bytes, tuple[float, Pool]] = OrderedDict()
+        self._departed_bytes = 0
         self._route_memory = route_memory
         self._crowded = MANY_ROUTES
 
@@ -227,7 +233,8 @@ class Directory:
         if pool is not None:
             return pool, []
         pool = self._pools[signature] = Pool(signature, offers)
-        self._departed.pop(signature, None)
+        if self._departed.pop(signature, None):
+            self._departed_bytes -= len(signature)
         for method in pool.methods:
             self._by_method.setdefault(method, []).append(pool)
         served = [r for r in self.routes.values() if pool.serves(r.method, r.hostname)]
@@ -245,6 +252,8 @@ class Directory:
     def _close(self, pool: Pool, now: float) -> None:
         del self._pools[pool.signature]
         self._departed[pool.signature] = (now + self._route_memory, pool)
+        self._departed_bytes += len(pool.signature)
+        self._forget_departed(-math.inf)
         for method in pool.methods:
             self._by_method[method].remove(pool)
             if not self._by_method[method]:
@@ -255,8 +264,18 @@ class Directory:
 
     def sweep(self, now: float) -> None:
         """Forget routes that nobody uses and pools that left long ago."""
-        self._departed = {s: d for s, d in self._departed.items() if now < d[0]}
+        self._forget_departed(now)
         self._forget_idle(now - self._route_memory)
+
+    def _forget_departed(self, now: float) -> None:
+        """Forget pools that left long ago, and the oldest where there are too many."""
+        while self._departed and (
+            len(self._departed) > MANY_DEPARTED
+            or self._departed_bytes > DEPARTED_BYTES
+            or next(iter(self._departed.values()))[0] <= now
+        ):
+            signature, _ = self._departed.popitem(last=False)
+            self._departed_bytes -= len(signature)
 
     def _make_room(self) -> None:
         """Forget all idle routes: whoever asks for ever new hosts makes one with each."""

@@ -7,15 +7,17 @@ from collections.abc import Callable
 from vpoller_like.broker.counters import Counters
 from vpoller_like.broker.dispatcher import Dispatcher
 from vpoller_like.broker.events import Action, Tell
-from vpoller_like.broker.routing import Directory
+from vpoller_like.broker.routing import Directory, Route
 from vpoller_like.broker.task import State, Task, id_reused
 from vpoller_like.broker.timetable import Timetable
 from vpoller_like.broker.worker import Worker
-from vpoller_like.errors import WorkerLost
+from vpoller_like.errors import Busy, WorkerLost
 from vpoller_like.protocol.worker import Have, Held, Possession, Result, WhoHas
 
 #: Seconds between two looks at a task whose workers may be restarting.
 RELOOK = 1.0
+#: What a search that is refused is told to wait, in milliseconds.
+RETRY_MS = 500
 
 
 class Seek:
@@ -32,7 +34,8 @@ class Seek:
 class Seekers:
     """Tasks in state SEEKING, until a worker knows their id or none does.
 
-    ``patience`` is how many seconds a worker may take to answer; workers that register
+    ``patience`` is how many seconds a worker may take to answer, and ``max_searches`` bounds
+    the searches and the questions that are open; workers that register
     before ``grace_until`` are asked too, for they may be coming back to a new broker.
     ``not_found`` decides what becomes of a task whose id nobody knows.
     """
@@ -45,6 +48,7 @@ class Seekers:
         out: list[Action],
         *,
         patience: float,
+        max_searches: int,
         grace_until: float,
         not_found: Callable[[Task, float], None],
     ) -> None:
@@ -53,11 +57,31 @@ class Seekers:
         self._counters = counters
         self._out = out
         self._patience = patience
+        self._max_searches = max_searches
+        #: Workers that were asked something and have not answered, once for each question.
+        self.questions = 0
+        #: The most that :attr:`load` has been.
+        self.peak = 0
         self._grace_until = grace_until
         self._not_found = not_found
         self._open: dict[int, Seek] = {}
         #: When each is to be looked at again.
         self._looks: Timetable[Seek] = Timetable()
+
+    @property
+    def load(self) -> int:
+        """Searches and questions that are open; a new search is let in by it."""
+        return len(self._open) + self.questions
+
+    def require_room(self, route: Route) -> None:
+        """Raise ``Busy`` where too much is being looked for already."""
+        asked = sum(len(pool.workers) for pool in route.pools)
+        if self._open and self.load + 1 + asked > self._max_searches:
+            self._counters.busy += 1
+            raise Busy(
+                "too many ids are being looked for that may have run before; try again later",
+                retry_after_ms=RETRY_MS,
+            )
 
     def start(self, task: Task, now: float) -> None:
         """Look for the id of ``task``."""
@@ -66,6 +90,7 @@ class Seekers:
         self._open[task.number] = seek
         self._dispatcher.sought += 1
         self._dispatcher.sought_bytes += len(task.body or b"")
+        self._dispatcher.hold(task)
         self._dispatcher.timetable.set(task.number, task, task.deadline)
         for pool in self._directory.serving(task.route.method, task.route.hostname):
             for worker in pool.workers.values():
@@ -75,7 +100,10 @@ class Seekers:
     def _ask(self, seek: Seek, worker: Worker, now: float) -> None:
         task = seek.task
         assert task.key is not None, "only a task with an id is sought"
-        seek.pending.add(worker.instance)
+        if worker.instance not in seek.pending:
+            seek.pending.add(worker.instance)
+            self.questions += 1
+            self.peak = max(self.peak, self.load)
         seek.until = max(seek.until, now + self._patience)
         query = WhoHas(
             task.number, task.route.method, task.key[0], task.key[1], task.fingerprint or b""
@@ -87,7 +115,7 @@ class Seekers:
         seek = self._open.get(message.query)
         if seek is None or worker.instance not in seek.pending:
             return
-        seek.pending.discard(worker.instance)
+        self._answers(seek, worker)
         if message.state is Possession.OTHER:
             self._reused(seek.task, now)
         elif message.held is not None and self._is_found(seek.task, message, message.held):
@@ -124,6 +152,14 @@ class Seekers:
         assert task.key is not None
         self._dispatcher.fail(task, id_reused(task.key), now)
 
+    def _answers(self, seek: Seek, worker: Worker) -> None:
+        seek.pending.discard(worker.instance)
+        self.questions -= 1
+
+    def _give_up(self, seek: Seek) -> None:
+        self.questions -= len(seek.pending)
+        seek.pending.clear()
+
     def worker_joined(self, worker: Worker, now: float) -> None:
         """Ask a worker that has just registered, too."""
         for seek in self._open.values():
@@ -135,14 +171,14 @@ class Seekers:
         """A worker that is gone will not answer."""
         for seek in list(self._open.values()):
             if worker.instance in seek.pending:
-                seek.pending.discard(worker.instance)
+                self._answers(seek, worker)
                 self._settle(seek, now)
 
     def tick(self, now: float) -> None:
         """Stop waiting for workers that do not answer."""
         for seek in self._looks.pop_due(now):
             if now >= seek.until:
-                seek.pending.clear()
+                self._give_up(seek)
             self._settle(seek, now)
 
     def _settle(self, seek: Seek, now: float) -> None:
@@ -178,8 +214,11 @@ class Seekers:
 
     def forget(self, task: Task) -> None:
         """Look no further for the id of ``task``."""
-        if self._open.pop(task.number, None) is not None:
+        seek = self._open.pop(task.number, None)
+        if seek is not None:
+            self._give_up(seek)
             self._looks.cancel(task.number)
             self._dispatcher.timetable.cancel(task.number)
             self._dispatcher.sought -= 1
             self._dispatcher.sought_bytes -= len(task.body or b"")
+            self._dispatcher.release(task)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import signal
-from collections.abc import Callable
+import traceback
+from collections.abc import Callable, Sequence
 from types import FrameType
 from typing import Any
 
@@ -19,22 +20,31 @@ from vpoller_like.broker.events import (
     DrainAsked,
     Event,
     Give,
+    KeysChanged,
     PeerGone,
     PeerLeft,
+    PlainGarbled,
     PlainPeers,
     PlainRefused,
     PlainReply,
     Reply,
+    Request,
     StopAsked,
     Tell,
     Tick,
     WorkerGarbled,
     WorkerSays,
 )
+from vpoller_like.broker.gate import Gate
+from vpoller_like.broker.keyring import Keyring
 from vpoller_like.broker.packs import Packs, attempts
+from vpoller_like.broker.porter import Porter
+from vpoller_like.broker.watch import Watch
 from vpoller_like.clock import Clock, monotonic
 from vpoller_like.config import BrokerSettings
 from vpoller_like.errors import ProtocolError
+from vpoller_like.files import raise_file_limit
+from vpoller_like.keys import KeyDirectory
 from vpoller_like.protocol import worker as wire
 from vpoller_like.transport.port import Message, Sent
 from vpoller_like.transport.waker import Waker
@@ -51,22 +61,45 @@ BURY_SECONDS = 0.2
 FAREWELL_SECONDS = 0.25
 #: Milliseconds for the last replies to leave.
 LINGER_MS = 1000
+#: Internal errors that are logged, and after them one of so many.
+LOGGED_FAULTS = 20
+RARE_FAULTS = 1000
 
 
 class BrokerServer:
-    """Runs one core over one set of doors until it is told to end."""
+    """Runs one core over one set of doors until it is told to end.
 
-    def __init__(self, settings: BrokerSettings, clock: Clock = monotonic) -> None:
+    ``keys`` is where the broker's key is, and the list of those who may use it.
+    """
+
+    def __init__(
+        self,
+        settings: BrokerSettings,
+        clock: Clock = monotonic,
+        keys: KeyDirectory | None = None,
+    ) -> None:
         self._clock = clock
         self._settings = settings
-        self._doors = Doors(settings)
+        self._keyring = Keyring(settings, keys or KeyDirectory())
+        self._doors = Doors(settings, self._keyring.pair)
         self._core = BrokerCore(
             settings,
             now=clock(),
             epoch=int.from_bytes(os.urandom(4), "big") >> 9,
             new_token=lambda: os.urandom(16),
         )
-        self._admin = Admin(self._core, self._doors.endpoints, self.drain)
+        self._watch = Watch(self._core, self._doors)
+        self._admin = Admin(
+            self._core,
+            self._doors.endpoints,
+            self.drain,
+            self._feed,
+            self._watch.usage,
+            self._security,
+        )
+        self._porter = Porter(self._keyring.access, self._core.counters)
+        self._gate = Gate(self._keyring.access, self._core.counters)
+        self._reload_asked = False
         self._packs = Packs()
         self._waker = Waker()
         self._doors.poll.watch(self._waker.fd)
@@ -102,6 +135,8 @@ class BrokerServer:
         while not self._stopped:
             ready = self._wait()
             self._woken(ready)
+            self._renew_access()
+            self._knocks(ready)
             self._frontend(ready)
             self._backend(ready)
             self._bury(ready)
@@ -109,6 +144,7 @@ class BrokerServer:
             self._admin_requests(ready)
             self._peers(ready)
             self._tick()
+            self._flush()
             self._send_packs()
             self._drained()
         self._feed(StopAsked())
@@ -124,8 +160,14 @@ class BrokerServer:
         self._stopped = True
         self._waker.wake()
 
+    def reload(self) -> None:
+        """Read the list of those who may use the broker again. From any thread."""
+        self._reload_asked = True
+        self._waker.wake()
+
     def close(self) -> None:
         """Close all doors."""
+        self._watch.close()
         self._doors.close(LINGER_MS)
         self._waker.close()
 
@@ -135,33 +177,64 @@ class BrokerServer:
         if self._waker.fd in ready:
             self._waker.clear()
 
+    def _renew_access(self) -> None:
+        """Act on a list of keys that has changed, on living connections too."""
+        if self._reload_asked:
+            self._reload_asked = False
+            changed = self._keyring.reload()
+        else:
+            changed = self._keyring.look(self._clock())
+        if changed:
+            access = self._keyring.access
+            revoked = frozenset(key for key in changed if not access.is_worker(key))
+            self._feed(KeysChanged(revoked, frozenset(changed) - revoked))
+
+    def _security(self) -> dict[str, Any]:
+        access = self._keyring.access
+        keys = {"keys": access.counts} if access.asks_keys else {}
+        return {"security": self._doors.security | keys}
+
+    def _knocks(self, ready: set[Any]) -> None:
+        zap = self._doors.zap
+        if zap is not None:
+            self._porter.answer(zap, zap.port.socket in ready, self._clock())
+
     def _frontend(self, ready: set[Any]) -> None:
         port = self._doors.frontend
         for message in port.receive(port.socket in ready):
-            request = intake.read(*message, self._settings.max_request)
+            request = self._read(message)
             if isinstance(request, Reply):
                 self._core.counters.bad_requests += 1
+            elif port.asks_users:
+                request = self._gate.request(request, message.user)
+            if isinstance(request, Reply):
                 self._reply(request)
             else:
                 self._feed(request)
 
+    def _read(self, message: Message) -> Request | Reply:
+        limits = self._settings
+        return intake.read(message.frames, message.truncated, limits.max_request, limits.max_frames)
+
     def _backend(self, ready: set[Any]) -> None:
         port = self._doors.backend
         for message in port.receive(port.socket in ready):
-            self._feed(_worker_event(message))
+            if self._gate.lets_work(message.user):
+                self._feed(self._gate.worker_event(_worker_event(message), message.user))
+            else:
+                self._tell(message.frames[0], wire.Shutdown())
 
     def _plain(self, ready: set[Any]) -> None:
         port = self._doors.plain
-        for frames, truncated in port.receive(port.socket in ready):
-            if len(frames) == 3 and not frames[1] and not truncated:
-                self._feed(PlainReply(frames[0], frames[2]))
-            else:
-                self._core.counters.garbled += 1
+        for message in port.receive(port.socket in ready):
+            self._feed(_plain_event(message))
 
     def _admin_requests(self, ready: set[Any]) -> None:
         port = self._doors.admin
         for message in port.receive(port.socket in ready):
-            request = intake.read(*message, self._settings.max_request)
+            request = self._read(message)
+            if not isinstance(request, Reply):
+                request = self._gate.admin(request, message.user)
             if not isinstance(request, Reply):
                 request = self._admin.answer(request, self._clock())
             self._doors.admin_outbox.send((*request.envelope, request.body))
@@ -189,7 +262,8 @@ class BrokerServer:
 
     def _wait(self) -> set[Any]:
         """Wait for something to do, until the next tick; at a tick, look everywhere."""
-        left = self._next_tick - self._clock()
+        now = self._clock()
+        left = min(self._next_tick - now, self._doors.flush_in(now))
         if self._gone or self._newly_gone:
             left = 0.0
         ready = self._doors.poll.wait(min(TICK, max(0.0, left)))
@@ -201,9 +275,13 @@ class BrokerServer:
             return
         self._next_tick = now + TICK
         self._feed(Tick())
-        self._doors.frontend_outbox.flush()
-        self._doors.admin_outbox.flush()
-        self._newly_gone.update(self._doors.backend_outbox.flush())
+        self._watch.look(now)
+
+    def _flush(self) -> None:
+        now = self._clock()
+        self._doors.frontend_outbox.flush(now)
+        self._doors.admin_outbox.flush(now)
+        self._newly_gone.update(self._doors.backend_outbox.flush(now))
 
     def _drained(self) -> None:
         if self._drain_until is None:
@@ -220,8 +298,17 @@ class BrokerServer:
     # What goes out ---------------------------------------------------------------------
 
     def _feed(self, event: Event) -> None:
-        for action in self._core.handle(event, self._clock()):
+        for action in self._handle(event):
             self._act(action)
+
+    def _handle(self, event: Event) -> Sequence[Action]:
+        """Let the core take in ``event``; a fault of its own ends nothing but that."""
+        try:
+            return self._core.handle(event, self._clock())
+        except Exception as error:
+            actions = self._core.failed(event, self._clock())
+            _log_fault(error, event, self._core.counters.internal_errors)
+            return actions
 
     def _act(self, action: Action) -> None:
         self._perform[type(action)](action)
@@ -246,6 +333,27 @@ class BrokerServer:
             self._feed(PlainRefused(action.token))
 
 
+def _log_fault(error: Exception, event: Event, count: int) -> None:
+    # One that comes with each tick is not to fill the disk.
+    if count > LOGGED_FAULTS and count % RARE_FAULTS:
+        return
+    # Neither the event nor the error's text: a request may hold secrets.
+    log.error(
+        "internal error %d: %s at a %s; please report it\n%s",
+        count,
+        type(error).__name__,
+        type(event).__name__,
+        "".join(traceback.format_tb(error.__traceback__)),
+    )
+
+
+def _plain_event(message: Message) -> Event:
+    token, *rest = message.frames
+    if len(rest) == 2 and not rest[0] and not message.truncated:
+        return PlainReply(token, rest[1])
+    return PlainGarbled(token)
+
+
 def _worker_event(message: Message) -> Event:
     peer, *frames = message.frames
     try:
@@ -257,13 +365,15 @@ def _worker_event(message: Message) -> Event:
         return WorkerGarbled(peer)
 
 
-def run_broker(settings: BrokerSettings) -> int:
+def run_broker(settings: BrokerSettings, keys: KeyDirectory | None = None) -> int:
     """Run a broker in the foreground until SIGTERM or SIGINT; return the exit code.
 
     The first signal drains: what was accepted is finished. A second one ends at once.
+    SIGHUP has the list of those who may use the broker read again.
     Raises ``ConfigError`` where an endpoint cannot be bound.
     """
-    server = BrokerServer(settings)
+    raise_file_limit(settings.max_files)
+    server = BrokerServer(settings, keys=keys)
 
     def on_signal(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
         if server.draining:
@@ -273,6 +383,7 @@ def run_broker(settings: BrokerSettings) -> int:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, on_signal)
+    signal.signal(signal.SIGHUP, lambda *_: server.reload())
     try:
         log.info("ready: %s", ", ".join(f"{k} {v}" for k, v in server.endpoints.items()))
         server.run()

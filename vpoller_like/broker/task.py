@@ -45,6 +45,8 @@ class Waiter(NamedTuple):
     wants_meta: bool
     #: Monotonic seconds.
     arrived: float
+    #: On whose account it waits.
+    share: bytes = b""
 
 
 class Task:
@@ -103,3 +105,8 @@ class Task:
         self.attempt = 0
         #: How often its worker was lost.
         self.losses = 0
+
+    @property
+    def fate(self) -> str:
+        """Say, of a task that waits, whether it has run."""
+        return "a worker that was lost may have run it" if self.losses else "it has not run"

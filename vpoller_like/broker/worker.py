@@ -21,6 +21,7 @@ class Worker:
         "done",
         "draining",
         "instance",
+        "key",
         "label",
         "last_heard",
         "peer",
@@ -34,6 +35,8 @@ class Worker:
 
     def __init__(self, peer: bytes, hello: Hello, pool: Pool, now: float) -> None:
         self.instance = hello.instance
+        #: The public key that its connection showed; empty without CURVE.
+        self.key = ""
         #: The tasks that it was given and has not answered, by number.
         self.tasks: dict[int, Task] = {}
         self.done = 0

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
+from vpoller_like.cli.credentials import key_arguments, key_options, with_key_files
 from vpoller_like.cli.exits import Exit
 from vpoller_like.cli.failure import fail
 from vpoller_like.cli.output import emit
@@ -17,15 +18,16 @@ _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
 def admin_options(function: _Command) -> _Command:
-    """Give a command ``--admin`` and ``--timeout``."""
+    """Give a command ``--admin``, ``--timeout``, and the flags for keys."""
     timeout = click.option("--timeout", type=int, metavar="MS", help="Milliseconds per try.")
     where = click.option("--admin", metavar="EP", help="The broker's admin endpoint.")
-    return where(timeout(function))
+    return where(timeout(key_options("client")(function)))
 
 
 def admin_settings(session: Session, admin: str | None, timeout: int | None) -> ClientSettings:
     """Return the client's settings under these flags."""
-    return session.load(client__admin=admin, client__timeout=timeout).settings.client
+    settings = session.load(client__admin=admin, client__timeout=timeout).settings
+    return with_key_files(settings)
 
 
 def ask(settings: ClientSettings, question: str, **parameters: Any) -> dict[str, Any]:
@@ -34,7 +36,10 @@ def ask(settings: ClientSettings, question: str, **parameters: Any) -> dict[str,
     from vpoller_like.client import VPollerClient
 
     with VPollerClient(
-        settings.admin, timeout=settings.timeout, retries=settings.retries
+        settings.admin,
+        timeout=settings.timeout,
+        retries=settings.retries,
+        **key_arguments(settings),
     ) as client:
         return client.run({"method": question, **parameters})
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import select
 import stat
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, BinaryIO
 
 import click
@@ -21,34 +21,61 @@ PATIENCE = 1.0
 
 
 def parse_arguments(arguments: Iterable[str]) -> dict[str, Any]:
-    """Read ``key=text`` and ``key:=json``; raise ``click.UsageError`` on anything else."""
+    """Read ``key=text``, ``key:=json`` and ``key@=file``; raise ``click.UsageError`` on others.
+
+    No message quotes what may be a value: it may be a password, and stderr a log.
+    """
     fields: dict[str, Any] = {}
-    for argument in arguments:
-        key, value = _parse(argument)
+    for place, argument in enumerate(arguments, 1):
+        key, value = _parse(argument, place)
         if key in fields:
             raise click.UsageError(f"{key} is given twice; give it once")
         fields[key] = value
     return fields
 
 
-def _parse(argument: str) -> tuple[str, Any]:
+def _parse(argument: str, place: int) -> tuple[str, Any]:
     name, equals, text = argument.partition("=")
-    key = name.removesuffix(":")
+    sign = name[-1:] if name[-1:] in _READERS else ""
+    key = name.removesuffix(sign)
     if not equals or not key:
         raise click.UsageError(
-            f"{argument!r} is no parameter; write key=text, or key:=json such as count:=3"
+            f"word {place} after the method is no parameter; write key=text, key:=json such as "
+            "count:=3, or key@=file"
         )
     if key == "method":
         raise click.UsageError("the method is the first argument, not a parameter")
-    if key == name:
-        return key, text
+    return key, _READERS[sign](key, text)
+
+
+def _text(_: str, text: str) -> str:
+    return text
+
+
+def _json(key: str, text: str) -> Any:
     try:
-        return key, msgspec.json.decode(text)
+        return msgspec.json.decode(text)
     except (ValueError, RecursionError) as error:
         raise click.UsageError(
-            f"{key}: {text!r} is not JSON: {error}; quote it for the shell, as in "
+            f"{key}: what follows := is not JSON: {error}; quote it for the shell, as in "
             f"""{key}:='["name"]'; for text write {key}=text"""
         ) from error
+
+
+def _file(key: str, path: str) -> str:
+    """Read a text that is in no list of processes; the newline at its end is the editor's."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            text = file.read(MAX_FRAME + 1)
+    except OSError as error:
+        raise click.UsageError(f"{key}: cannot read {path}: {error.strerror}") from error
+    except UnicodeDecodeError:
+        raise click.UsageError(f"{key}: {path} is not UTF-8 text") from None
+    return text.removesuffix("\n").removesuffix("\r")
+
+
+#: What reads a value, by what stands between its key and the equals sign.
+_READERS: dict[str, Callable[[str, str], Any]] = {"": _text, ":": _json, "@": _file}
 
 
 def read_stdin(wanted: bool | None) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from vpoller_like.cli.arguments import parse_arguments, read_stdin
+from vpoller_like.cli.credentials import key_arguments, key_options, with_key_files
 from vpoller_like.cli.exits import Exit
 from vpoller_like.cli.failure import fail
 from vpoller_like.cli.output import emit, output_option
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 @click.option("--local", is_flag=True, help="Run it in this process, without a broker.")
 @click.option("--agents", metavar="NAME,NAME", help="With --local: the agents to load.")
 @click.option("--stdin/--no-stdin", default=None, help="Wait for a JSON object there, or do not.")
+@key_options("client")
 @output_option
 @click.pass_obj
 def command(
@@ -93,10 +95,17 @@ def report(reply: dict[str, Any], output: str | None) -> int:
 def _client(settings: Settings, local: bool) -> VPollerClient | LocalClient:
     # Here, and apart: neither waits for what the other needs.
     if local:
+        from vpoller_like.agent.vault import guard_logs
         from vpoller_like.client import LocalClient
 
+        guard_logs()
         return LocalClient(settings.worker.agents, settings=settings.agents)
     from vpoller_like.client import VPollerClient
 
-    client = settings.client
-    return VPollerClient(client.endpoints, timeout=client.timeout, retries=client.retries)
+    client = with_key_files(settings)
+    return VPollerClient(
+        client.endpoints,
+        timeout=client.timeout,
+        retries=client.retries,
+        **key_arguments(client),
+    )

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import click
 import msgspec
 
+from vpoller_like.agent import load_agents
+from vpoller_like.agent.secrets import is_secret_setting
+from vpoller_like.agent.vault import VAULT
 from vpoller_like.cli.output import emit, output_option
 from vpoller_like.cli.session import Session
+from vpoller_like.config import Settings
 from vpoller_like.loading import Loaded
 from vpoller_like.sources import OPEN_SECTION
 
 MASK = "***"
-_SECRETS = ("password", "secret", "token", "pwd")
-#: Keys with such an end say where a secret is, not what it is.
-_POINTERS = ("_file", "_env")
 
 
 @click.group("config")
@@ -30,7 +32,16 @@ def command() -> None:
 def show(session: Session, origin: bool, output: str | None) -> None:
     """Print every setting in force; agents' secrets are shown as ***."""
     loaded = session.load()
+    learn_secrets(loaded.settings)
     emit(_with_origins(loaded) if origin else _values(loaded), output)
+
+
+def learn_secrets(settings: Settings) -> None:
+    """Have the agents say which of their settings are secret, beside those named so."""
+    for name in settings.agents:
+        # What is wrong with one of them is not for here to tell.
+        with contextlib.suppress(Exception):
+            load_agents([name], settings.agents)
 
 
 def _values(loaded: Loaded) -> dict[str, Any]:
@@ -52,8 +63,9 @@ def _shown(key: str, value: Any) -> Any:
 
 def masked(key: str, value: Any) -> Any:
     """Return ``value`` with every secret in it masked, itself where its ``key`` names one."""
-    name = key.lower()
-    if any(word in name for word in _SECRETS) and not name.endswith(_POINTERS):
+    if is_secret_setting(key):
+        return MASK
+    if isinstance(value, str | int | float) and VAULT.holds(value):
         return MASK
     if isinstance(value, dict):
         return {inner: masked(inner, value[inner]) for inner in value}

@@ -97,7 +97,8 @@ def run(global_options: Sequence[str], settings: Settings) -> int:
 def broker_arguments(broker: BrokerSettings) -> list[str]:
     """Return the arguments that make a child the broker of these settings."""
     places = ("frontend", "backend", "plain", "admin")
-    return ["broker", "run", *_options({place: getattr(broker, place) for place in places})]
+    options = {place: getattr(broker, place) for place in places}
+    return ["broker", "run", *_options(options | {"key": ""})]
 
 
 def worker_arguments(settings: Settings) -> list[str]:
@@ -107,6 +108,9 @@ def worker_arguments(settings: Settings) -> list[str]:
         "agents": ",".join(settings.worker.agents),
         "processes": settings.worker.processes,
         "threads": settings.worker.threads,
+        # Nobody but this machine's programs reaches them, and those have no keys.
+        "key": "",
+        "server-key": "",
     }
     return ["worker", "run", *_options(options)]
 

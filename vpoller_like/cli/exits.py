@@ -16,6 +16,7 @@ class Exit(IntEnum):
     UNREACHABLE = 3
     TIMEOUT = 4
     NOT_FOUND = 5
+    DENIED = 6
     INTERRUPTED = 130
     #: What a shell shows for a program whose reader went away (128 + SIGPIPE).
     BROKEN_PIPE = 141
@@ -27,6 +28,8 @@ _BY_CODE = {
     "deadline": Exit.TIMEOUT,
     "unknown_method": Exit.NOT_FOUND,
     "unknown_host": Exit.NOT_FOUND,
+    "unauthorized": Exit.DENIED,
+    "refused": Exit.DENIED,
 }
 
 

@@ -19,9 +19,11 @@ VERBS = {
         "broker",
         "worker",
         "call",
+        "doctor",
         "status",
         "workers",
         "methods",
+        "keys",
         "config",
         "version",
         "completion",
@@ -62,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return error.exit_code
     except Exception as error:
         _show_traceback(session)
-        click.echo(f"Error: {_sentence(error)}", err=True)
+        click.echo(f"Error: {_discreet(_sentence(error))}", err=True)
         return _exit_of(error)
 
 
@@ -86,4 +88,11 @@ def _show_traceback(session: Session) -> None:
     if session.verbosity:
         import traceback
 
-        traceback.print_exc()
+        click.echo(_discreet(traceback.format_exc()), err=True, nl=False)
+
+
+def _discreet(text: str) -> str:
+    """Leave out the secrets that this process has come to know, by loading agents."""
+    from vpoller_like.agent.vault import VAULT
+
+    return VAULT.hide(text)

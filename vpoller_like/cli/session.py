@@ -24,11 +24,14 @@ class Session(msgspec.Struct):
 
     config: str | None = None
     verbosity: int = 0
+    #: What options of several verbs say, as for :meth:`load`.
+    flags: dict[str, Any] = {}
 
     def load(self, **flags: Any) -> Loaded:
         """Load the settings under ``flags``, as in ``broker__frontend="tcp://..."``."""
+        said = self.flags | flags
         try:
-            return load(self.config, {key.replace("__", "."): flags[key] for key in flags})
+            return load(self.config, {key.replace("__", "."): said[key] for key in said})
         except ConfigError as error:
             raise BadSettings(error.message) from error
 

@@ -20,7 +20,14 @@ class AsyncVPollerClient(NetworkClient):
 
     ``endpoint`` is a broker's frontend or a list of them; ``timeout`` is milliseconds per
     try; ``retries`` is how often a request is sent in all; ``max_request`` is the largest
-    request in bytes. Raises ``ConfigError`` where one of them is wrong.
+    request in bytes.
+
+    To brokers that ask for a key, ``key`` is this client's: the name of a key in the
+    directory ``keys`` (by default ``~/.config/vpoller/keys``), or the path of a ``.key``
+    file. ``server_key`` is the brokers' public key: a name there, the path of a ``.pub``
+    file, or its 40 characters.
+
+    Raises ``ConfigError`` where one of them is wrong.
 
     A cancelled call closes its connection. The client is not bound to an event loop.
     """

@@ -8,7 +8,9 @@ from collections.abc import Sequence
 
 from vpoller_like.client.flight import Flight
 from vpoller_like.client.policy import policy
+from vpoller_like.keys import KeyDirectory
 from vpoller_like.protocol.limits import MAX_REQUEST
+from vpoller_like.transport.curve import credentials
 from vpoller_like.transport.requester import Requester, require_endpoint
 
 
@@ -17,7 +19,14 @@ class NetworkClient:
 
     ``endpoint`` is a broker's frontend or a list of them; ``timeout`` is milliseconds per
     try; ``retries`` is how often a request is sent in all; ``max_request`` is the largest
-    request in bytes. Raises ``ConfigError`` where one of them is wrong.
+    request in bytes.
+
+    To brokers that ask for a key, ``key`` is this client's: the name of a key in the
+    directory ``keys`` (by default ``~/.config/vpoller/keys``), or the path of a ``.key``
+    file. ``server_key`` is the brokers' public key: a name there, the path of a ``.pub``
+    file, or its 40 characters.
+
+    Raises ``ConfigError`` where one of them is wrong.
     """
 
     def __init__(
@@ -27,10 +36,14 @@ class NetworkClient:
         retries: int = 3,
         *,
         max_request: int = MAX_REQUEST,
+        key: str | os.PathLike[str] = "",
+        server_key: str | os.PathLike[str] = "",
+        keys: str | os.PathLike[str] = "",
     ) -> None:
         self._policy = policy(endpoint, timeout, retries, max_request)
         for each in self._policy.endpoints:
             require_endpoint(each)
+        self._credentials = credentials(KeyDirectory(keys), os.fspath(key), os.fspath(server_key))
         # By process: a fork's child must not touch its parent's sockets, nor drop them.
         self._requesters: dict[int, Requester] = {}
         self._finalizer = weakref.finalize(self, _close_own, self._requesters)
@@ -42,7 +55,7 @@ class NetworkClient:
         requester = self._requesters.get(os.getpid())
         if requester is None:
             # Atomic, so that of two threads that come here at once both get the same one.
-            fresh = Requester(self._policy.endpoints)
+            fresh = Requester(self._policy.endpoints, self._credentials)
             requester = self._requesters.setdefault(os.getpid(), fresh)
         return Flight(requester, self._policy)
 

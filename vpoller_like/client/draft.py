@@ -41,6 +41,8 @@ class Draft:
             self._meta.setdefault("age_ms", 0)
         #: The request's ``meta.id``.
         self.id: Any = self._meta["id"]
+        #: Whether the caller has used the id before, and does not say at which broker.
+        self.is_old: bool = bool(self._meta.get("age_ms")) and "moved" not in self._meta
         rest = {key: value for key, value in message.items() if key != "meta"}
         text = _written(rest)
         self._start = text[:-1] + (b"," if rest else b"") + b'"meta":'

@@ -99,7 +99,7 @@ class Flight:
 
     def filenos(self) -> list[int]:
         """Return the descriptors to wait for, valid until the next turn."""
-        return [lane.channel.fileno() for lane in self._lanes]
+        return [fileno for lane in self._lanes for fileno in lane.channel.filenos()]
 
     def patience(self) -> float:
         """Return after how many seconds the next turn is due at the latest."""
@@ -162,6 +162,8 @@ class Flight:
             self._land(lane, reply, now)
         if lane.channel.connected:
             return self._send(lane, now) or bool(replies)
+        if lane.channel.refusal:
+            return self._turn_away(lane, now)
         return self._lose(lane, now) or bool(replies)
 
     def _land(self, lane: Lane, reply: Reply, now: float) -> None:
@@ -202,6 +204,16 @@ class Flight:
             self._board(leg, lane.endpoint)
         return True
 
+    def _turn_away(self, lane: Lane, now: float) -> bool:
+        """The broker lets nobody in by this lane."""
+        refused = list(lane.boarding.values())
+        self._retire(lane)
+        lane.boarding.clear()
+        for leg in refused:
+            leg.exchange.on_refused(lane.channel.refusal)
+            self._proceed(leg, now)
+        return bool(refused)
+
     def _retire(self, lane: Lane) -> None:
         """Use neither this lane nor idle channels to its endpoint for anything new."""
         if self._current.get(lane.endpoint) is lane:
@@ -228,7 +240,8 @@ class Flight:
             del leg.lane.sent[leg.token]
             leg.exchange.on_silence()
         elif leg.is_trying:
-            leg.exchange.on_unconnected(leg.reason)
+            hint = leg.lane.channel.hint if leg.lane is not None else ""
+            leg.exchange.on_unconnected(leg.reason, hint)
         self._proceed(leg, now)
 
     # The end ----------------------------------------------------------------------------

@@ -9,6 +9,7 @@ import msgspec
 from vpoller_like.errors import (
     NoAnswer,
     ProtocolError,
+    Refused,
     ReplyTimeout,
     TaskFailed,
     Unreachable,
@@ -22,6 +23,8 @@ Envelope = dict[str, Any]
 
 #: What vPoller says when it has given up; programs compare it.
 NO_RESPONSE = "Did not receive response, aborting..."
+#: Milliseconds: a day, and longer than anybody waits.
+MAX_RETRY_AFTER = 86_400_000
 
 
 class Counts(msgspec.Struct):
@@ -39,6 +42,9 @@ class Counts(msgspec.Struct):
     refused: int = 0
     #: Why the last try found no broker, where that is known.
     reason: str = ""
+    #: What handshakes that failed looked like; and why a broker did not let us in: sentences.
+    hint: str = ""
+    refusal: str = ""
 
 
 def no_answer(
@@ -47,7 +53,8 @@ def no_answer(
     """Return the envelope for a request that was given up after ``waited`` seconds."""
     error = _no_answer_error(endpoints, counts, waited)
     fields = failure_fields(error)
-    fields["msg"] = NO_RESPONSE
+    if not isinstance(error, Refused):
+        fields["msg"] = NO_RESPONSE
     fields["error"] |= {
         "id": request_id,
         "endpoints": list(endpoints),
@@ -60,6 +67,10 @@ def no_answer(
 
 def _no_answer_error(endpoints: tuple[str, ...], counts: Counts, waited: float) -> NoAnswer:
     where = " or ".join(endpoints)
+    if not counts.sends and counts.refusal:
+        return Refused(counts.refusal)
+    if not counts.sends and counts.hint:
+        return Unreachable(f"{counts.hint} (tried for {waited:.1f} s)")
     if not counts.sends:
         tries = _count(counts.tries, "try", "tries")
         reason = f" ({counts.reason})" if counts.reason else ""
@@ -107,7 +118,10 @@ def code_of(envelope: Envelope) -> str:
 def retry_after(envelope: Envelope) -> float:
     """Return the seconds that a refusal asks to wait; 0 where it does not."""
     milliseconds = _error_of(envelope).get("retry_after_ms")
-    return milliseconds / 1000 if isinstance(milliseconds, int | float) else 0.0
+    if not isinstance(milliseconds, int | float) or not milliseconds > 0:
+        return 0.0
+    # JSON has integers that are beyond every float.
+    return min(milliseconds, MAX_RETRY_AFTER) / 1000
 
 
 def result_of(envelope: Envelope) -> Any:

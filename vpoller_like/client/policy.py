@@ -5,7 +5,7 @@ what to do, does it, and reports what came of it::
 
     next_action -> Try    connect, ask for the body, send it, wait for the reply
                             -> on_sent, then on_reply, on_silence or on_loss
-                            -> on_unconnected, where nothing could be sent
+                            -> on_unconnected or on_refused, where nothing could be sent
                 -> Wait   do nothing until then
                 -> Done   hand this envelope to the caller
 
@@ -16,6 +16,8 @@ What is promised to the caller:
   waiting for the connection included; a try that found no broker is no send.
 - ``busy`` and ``shutting_down`` are answers, of a broker that did not take the request. It
   is sent again after a growing delay, however often, while the time lasts.
+- An endpoint whose broker does not let this client in is not tried again; when none is
+  left, that is the outcome.
 - After a failed try, and after ``shutting_down``, the next endpoint has its turn. With
   several endpoints the wait for a connection starts short and doubles with each round, so
   that one that is down does not eat the time of the others.
@@ -149,6 +151,8 @@ class Exchange:
         self._sent_at = now
         self._doubt_since: float | None = None
         self._doubtful: set[int] = set()
+        #: Endpoints that do not let this client in.
+        self._shut: set[int] = set()
         self._counts = outcome.Counts()
         self._refusal: Envelope | None = None
         self._final: Envelope | None = None
@@ -186,14 +190,23 @@ class Exchange:
             Moment(
                 elapsed=now - self._started,
                 age=0.0 if self._doubt_since is None else now - self._doubt_since,
-                moved=bool(self._doubtful - {self._endpoint}),
+                moved=self._may_be_elsewhere(),
                 remaining=self._remaining(now),
             )
         )
 
+    def _may_be_elsewhere(self) -> bool:
+        """Say whether another broker than this try's may know the request."""
+        assert self._draft is not None
+        if self._draft.is_old and len(self._policy.endpoints) > 1:
+            return True
+        return bool(self._doubtful - {self._endpoint})
+
     def _is_spent(self, now: float) -> bool:
         """Whether no try is left; a delay that outlasts the budget is not waited for."""
         if self._counts.unanswered >= self._policy.retries:
+            return True
+        if len(self._shut) == len(self._policy.endpoints):
             return True
         return max(now, self._resume) > self._give_up - _MOMENT
 
@@ -229,10 +242,21 @@ class Exchange:
         self._sent_at = now
         self._counts.sends += 1
 
-    def on_unconnected(self, reason: str = "") -> None:
-        """The try ended without a connection, for a ``reason`` where one is known."""
+    def on_unconnected(self, reason: str = "", hint: str = "") -> None:
+        """The try ended without a connection, for a ``reason`` where one is known.
+
+        ``hint`` is a sentence about handshakes that failed meanwhile.
+        """
         self._counts.unconnected += 1
         self._counts.reason = reason
+        self._counts.hint = hint or self._counts.hint
+        self._turn_to_next()
+
+    def on_refused(self, refusal: str) -> None:
+        """The broker does not let this client in; ``refusal`` is a sentence that says why."""
+        self._counts.unconnected += 1
+        self._counts.refusal = refusal
+        self._shut.add(self._endpoint)
         self._turn_to_next()
 
     def on_silence(self) -> None:
@@ -292,10 +316,14 @@ class Exchange:
 
     def _delay(self, now: float, attempt: int, floor: float = 0.0) -> None:
         delay = exponential(attempt, base=BACKOFF_BASE, limit=BACKOFF_LIMIT, jitter=self._jitter)
-        self._resume = now + floor + delay
+        # Those who are refused together are told the same: they are spread over half as much
+        # again, or they would come back together.
+        self._resume = now + floor * (1 + 0.5 * self._jitter()) + delay
 
     def _turn_to_next(self) -> None:
-        self._endpoint = (self._endpoint + 1) % len(self._policy.endpoints)
+        count = len(self._policy.endpoints)
+        following = [(self._endpoint + step) % count for step in range(1, count + 1)]
+        self._endpoint = next((i for i in following if i not in self._shut), following[0])
 
 
 def _require_size(size: int, limit: int) -> None:

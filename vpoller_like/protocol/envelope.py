@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from vpoller_like.errors import ProtocolError
-from vpoller_like.protocol.limits import MAX_ENVELOPE_FRAMES
+from vpoller_like.protocol.limits import MAX_ENVELOPE_BYTES, MAX_ENVELOPE_FRAMES
 
 Envelope = tuple[bytes, ...]
 
@@ -30,26 +30,30 @@ class EnvelopeError(ProtocolError):
         self.envelope = envelope
 
 
-def split(frames: list[bytes], truncated: bool = False) -> Addressed:
+def split(
+    frames: list[bytes], truncated: bool = False, max_frames: int = MAX_ENVELOPE_FRAMES
+) -> Addressed:
     """Part the envelope from the body.
 
     ``frames`` starts with the peer's routing id. ``truncated`` says that the message had
     more frames than were kept. Raises ``EnvelopeError`` where there is no delimiter
-    within ``MAX_ENVELOPE_FRAMES``, no body, or more than one frame of body.
+    within ``max_frames``, more than ``MAX_ENVELOPE_BYTES`` before the body, no body, or more
+    than one frame of body.
     """
     # The usual case first: a REQ socket's three frames.
     if len(frames) == 3 and not frames[1] and not truncated:
         return Addressed((frames[0], b""), frames[2])
     try:
-        end = frames.index(b"", 1, 1 + MAX_ENVELOPE_FRAMES) + 1
+        end = frames.index(b"", 1, 1 + max_frames) + 1
     except ValueError:
         # Without a delimiter the peer's own id is all that is known of the way back.
         raise EnvelopeError(
-            f"no empty delimiter frame among the first {MAX_ENVELOPE_FRAMES} frames; "
+            f"no empty delimiter frame among the first {max_frames} frames; "
             "send an empty frame, then the body (a REQ socket does so by itself)",
             tuple(frames[:1]),
         ) from None
     envelope = tuple(frames[:end])
+    _require_small(envelope)
     bodies = len(frames) - end
     if truncated or bodies > 1:
         raise EnvelopeError(
@@ -58,3 +62,13 @@ def split(frames: list[bytes], truncated: bool = False) -> Addressed:
     if bodies == 0:
         raise EnvelopeError("no body after the delimiter; send a JSON object", envelope)
     return Addressed(envelope, frames[end])
+
+
+def _require_small(envelope: Envelope) -> None:
+    size = sum(map(len, envelope))
+    if size > MAX_ENVELOPE_BYTES:
+        raise EnvelopeError(
+            f"the frames before the body have {size} bytes, more than the {MAX_ENVELOPE_BYTES} "
+            "allowed; send what is large in the body",
+            envelope[:1],
+        )

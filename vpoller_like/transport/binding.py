@@ -38,12 +38,27 @@ class Binding:
         self.release()
 
 
-def bind(socket: zmq.Socket[bytes], endpoint: str) -> Binding:
-    """Bind ``socket``; raise ``ConfigError`` where that is impossible or unsafe."""
+#: What mends a door that others could reach.
+USE_CURVE = (
+    "run `vpoller keys new broker`, and `vpoller keys authorize NAME --public-key KEY` for each "
+    'who may use it, and set broker.key = "broker"; or bind 127.0.0.1'
+)
+STAY_LOCAL = "bind 127.0.0.1 and reach it through a tunnel"
+
+
+def bind(
+    socket: zmq.Socket[bytes], endpoint: str, *, guarded: bool = False, remedy: str = STAY_LOCAL
+) -> Binding:
+    """Bind ``socket``; raise ``ConfigError`` where that is impossible or unsafe.
+
+    ``guarded`` says that the socket asks who connects. One that does not may be bound
+    where nobody else reaches it alone; ``remedy`` says what else could be done.
+    """
     lock = None
     if endpoint.startswith("tcp://"):
         _require_port(endpoint)
-        _require_loopback(endpoint)
+        if not guarded:
+            _require_loopback(endpoint, remedy)
     elif endpoint.startswith("ipc://"):
         lock = _lock_path(endpoint.removeprefix("ipc://"))
     try:
@@ -70,7 +85,7 @@ def _require_port(endpoint: str) -> None:
         )
 
 
-def _require_loopback(endpoint: str) -> None:
+def _require_loopback(endpoint: str, remedy: str) -> None:
     host = endpoint.removeprefix("tcp://").rpartition(":")[0].strip("[]")
     if host == "localhost":
         return
@@ -81,7 +96,7 @@ def _require_loopback(endpoint: str) -> None:
     if not loopback:
         raise ConfigError(
             f"{endpoint} is not a loopback address, and this endpoint neither encrypts nor asks "
-            "who calls; bind 127.0.0.1 and reach it through a tunnel"
+            f"who calls; {remedy}"
         )
 
 

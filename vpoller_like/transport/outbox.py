@@ -4,25 +4,73 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
+from itertools import islice
 
 from vpoller_like.transport.port import Port, Sent
 
 #: What a waiting message costs beside its frames' bytes.
 OVERHEAD = 256
+#: Seconds between two flushes while some peer takes what waits, or lately did, and while
+#: none does.
+SOON = 0.002
+LATER = 0.05
+LATELY = 0.1
+#: Peers that one flush tries; the others have their turn in the next ones.
+FLUSHED_PEERS = 128
+
+
+class Line:
+    """What waits for one peer."""
+
+    __slots__ = ("bytes", "messages", "stuck_since")
+
+    def __init__(self) -> None:
+        self.messages: deque[Sequence[bytes]] = deque()
+        self.bytes = 0
+        #: Since when it has taken nothing, as far as flushes have seen; monotonic seconds.
+        self.stuck_since: float | None = None
+
+    def push(self, frames: Sequence[bytes]) -> None:
+        """Add a message at the end."""
+        self.messages.append(frames)
+        self.bytes += size_of(frames)
+
+    def pop(self) -> None:
+        """The first message has been sent."""
+        self.bytes -= size_of(self.messages.popleft())
+        self.stuck_since = None
+
+    def stuck_for(self, now: float) -> float:
+        """It takes nothing now; return for how many seconds that is so."""
+        if self.stuck_since is None:
+            self.stuck_since = now
+        return now - self.stuck_since
 
 
 class Outbox:
     """The sending side of a ROUTER's port. The first frame of a message names the peer.
 
     Messages to one peer keep their order. ``max_bytes`` bounds what waits for all peers
-    together, each message counted with ``OVERHEAD``; a message beyond it is refused.
+    together, ``peer_bytes`` what waits for one, each message counted with ``OVERHEAD``; one
+    message may wait for a peer however large it is. A message beyond that is refused. A peer
+    that takes nothing for ``patience`` seconds is given up.
     """
 
-    def __init__(self, port: Port, max_bytes: int) -> None:
+    def __init__(self, port: Port, max_bytes: int, peer_bytes: int, patience: float = 60.0) -> None:
         self._port = port
         self._max_bytes = max_bytes
-        self._waiting: dict[bytes, deque[Sequence[bytes]]] = {}
+        self._peer_bytes = peer_bytes
+        self._patience = patience
+        self._waiting: dict[bytes, Line] = {}
+        self._next_flush = 0.0
         self.bytes = 0
+        #: Messages that waited for a peer which left or was given up.
+        self.dropped = 0
+
+    @property
+    def peers(self) -> int:
+        """For how many peers something waits."""
+        return len(self._waiting)
 
     def send(self, frames: Sequence[bytes]) -> Sent:
         """Send, or keep for later; FULL says that the message is lost."""
@@ -33,30 +81,59 @@ class Outbox:
         return self._keep(frames)
 
     def _keep(self, frames: Sequence[bytes]) -> Sent:
-        size = _size(frames)
+        line = self._waiting.get(frames[0])
+        size = size_of(frames)
         if self.bytes + size > self._max_bytes:
             return Sent.FULL
+        if line is None:
+            line = self._waiting[frames[0]] = Line()
+            self._next_flush = 0.0
+        elif line.bytes + size > self._peer_bytes:
+            return Sent.FULL
         self.bytes += size
-        self._waiting.setdefault(frames[0], deque()).append(frames)
+        line.push(frames)
         return Sent.DONE
 
-    def flush(self) -> list[bytes]:
-        """Try again what waits; return the peers that are gone."""
-        return [peer for peer in list(self._waiting) if self._flush_peer(peer) is Sent.GONE]
+    def flush_in(self, now: float) -> float:
+        """Return in how many seconds a flush is due; infinity where nothing waits."""
+        return max(0.0, self._next_flush - now) if self._waiting else float("inf")
 
-    def _flush_peer(self, peer: bytes) -> Sent:
-        waiting = self._waiting[peer]
-        while waiting:
-            sent = self._port.send(waiting[0])
-            if sent is Sent.FULL:
+    def flush(self, now: float) -> list[bytes]:
+        """Try again what waits, if it is time; return the peers that are gone or given up."""
+        if not self._waiting or now < self._next_flush:
+            return []
+        self._next_flush = now + LATER
+        peers = list(islice(self._waiting, FLUSHED_PEERS))
+        return [peer for peer in peers if self._flush_peer(peer, now) is Sent.GONE]
+
+    def _flush_peer(self, peer: bytes, now: float) -> Sent:
+        # At the end, if it remains: the next flush begins with others.
+        line = self._waiting.pop(peer)
+        before = line.bytes
+        sent = self._send_line(line)
+        self.bytes -= before - line.bytes
+        if sent is Sent.FULL and self._is_waited_for(line, now):
+            self._waiting[peer] = line
+            return sent
+        self.bytes -= line.bytes
+        self.dropped += len(line.messages)
+        return Sent.GONE if line.messages else Sent.DONE
+
+    def _send_line(self, line: Line) -> Sent:
+        while line.messages:
+            sent = self._port.send(line.messages[0])
+            if sent is not Sent.DONE:
                 return sent
-            if sent is Sent.GONE:
-                break
-            self.bytes -= _size(waiting.popleft())
-        self.bytes -= sum(map(_size, waiting))
-        del self._waiting[peer]
-        return Sent.GONE if waiting else Sent.DONE
+            line.pop()
+        return Sent.DONE
+
+    def _is_waited_for(self, line: Line, now: float) -> bool:
+        stuck = line.stuck_for(now)
+        if stuck < LATELY:
+            self._next_flush = now + SOON
+        return stuck <= self._patience
 
 
-def _size(frames: Sequence[bytes]) -> int:
+def size_of(frames: Sequence[bytes]) -> int:
+    """Return what a waiting message costs, in bytes."""
     return OVERHEAD + sum(map(len, frames))

@@ -17,6 +17,8 @@ import zmq.backend
 
 from vpoller_like.errors import ConfigError, Unreachable
 from vpoller_like.transport.context import new_context
+from vpoller_like.transport.curve import Credentials
+from vpoller_like.transport.handshake import Handshakes
 from vpoller_like.transport.whole import send_whole
 
 _NOBLOCK = int(zmq.NOBLOCK)
@@ -53,13 +55,19 @@ class Reply(NamedTuple):
 class Channel:
     """One connection to one endpoint. Nothing here blocks; one thread at a time.
 
-    Raises ``Unreachable`` where no socket can be made for ``endpoint``.
+    ``credentials`` are what it shows the broker, where that asks for some. Raises
+    ``Unreachable`` where no socket can be made for ``endpoint``.
     """
 
-    def __init__(self, context: Any, endpoint: str) -> None:
+    def __init__(self, context: Any, endpoint: str, credentials: Credentials | None = None) -> None:
         #: Whether the broker was there when :meth:`receive` looked last.
         self.connected = False
+        #: Why the broker does not let this client in; it never will by this channel.
+        self.refusal = ""
+        #: What keeps the connection from being made, as far as that can be told.
+        self.hint = ""
         self._count = 0
+        self._handshakes: Handshakes | None = None
         # The base socket: pyzmq's own costs more per frame, and complains when a forked
         # child drops what it may not close.
         self._socket: Any = None
@@ -69,19 +77,24 @@ class Channel:
                 self._socket.set(option, value)
             # Only where it is asked for: with it, libzmq may take localhost for ::1 alone.
             self._socket.set(_IPV6, int("[" in endpoint))
+            if credentials is not None:
+                credentials.apply(self._socket)
+            self._handshakes = Handshakes(context, self._socket, endpoint, credentials)
             self._socket.connect(endpoint)
         except zmq.ZMQError as error:
             self.close()
             raise Unreachable(f"{endpoint}: {error}") from error
         self._fileno: int = self._socket.get(_FD)
 
-    def fileno(self) -> int:
-        """Return a descriptor that becomes readable when something may have changed.
+    def filenos(self) -> list[int]:
+        """Return descriptors of which one becomes readable when something may have changed.
 
-        It tells of changes only: wait for it after a :meth:`receive` that found nothing,
+        They tell of changes only: wait for them after a :meth:`receive` that found nothing,
         with nothing done to the channel since.
         """
-        return self._fileno
+        if self._handshakes is None:
+            return [self._fileno]
+        return [self._fileno, self._handshakes.fileno()]
 
     def send(self, body: bytes) -> bytes | None:
         """Send a request; return its token, or ``None`` if there is no connection."""
@@ -103,7 +116,18 @@ class Channel:
         # that came after the first.
         events: int = self._socket.get(_EVENTS)
         self.connected = bool(events & _POLLOUT)
+        if self._handshakes is not None:
+            self._follow(self._handshakes)
         return events
+
+    def _follow(self, handshakes: Handshakes) -> None:
+        if not self.connected:
+            handshakes.read()
+            self.refusal, self.hint = handshakes.refusal, handshakes.hint
+        if self.connected or self.refusal:
+            # Once is enough: when the connection breaks, new requests get a new channel.
+            self._handshakes = None
+            handshakes.close()
 
     def _receive_frames(self) -> list[bytes]:
         """Read one message; of one with too many frames, keep only enough to tell."""
@@ -117,6 +141,9 @@ class Channel:
 
     def close(self) -> None:
         """Close the socket at once; what is not sent yet is dropped."""
+        if self._handshakes is not None:
+            self._handshakes.close()
+            self._handshakes = None
         if self._socket is not None:
             self._socket.close(0)
 
@@ -125,11 +152,12 @@ class Requester:
     """Lends out channels to ``endpoints``, and keeps those that come back clean.
 
     Safe from any thread; a channel belongs to who took it until it is given back. Belongs
-    to the process that made it.
+    to the process that made it. ``credentials`` are shown to all of them.
     """
 
-    def __init__(self, endpoints: tuple[str, ...]) -> None:
+    def __init__(self, endpoints: tuple[str, ...], credentials: Credentials | None = None) -> None:
         self._endpoints = endpoints
+        self._credentials = credentials
         #: The endpoint, by its index, that answered last.
         self.preferred = 0
         self._lock = threading.Lock()
@@ -153,7 +181,7 @@ class Requester:
         if channel is not None:
             return channel
         try:
-            return Channel(context, self._endpoints[endpoint])
+            return Channel(context, self._endpoints[endpoint], self._credentials)
         except BaseException:
             self._returned()
             raise

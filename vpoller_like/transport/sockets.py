@@ -8,10 +8,20 @@ nothing is queued for a peer that is not there.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import zmq
 
-from vpoller_like.protocol.limits import MAX_FRAME, MAX_WORKER_FRAME
-from vpoller_like.transport.binding import Binding, bind
+from vpoller_like.protocol.limits import (
+    FRAME_ROOM,
+    MAX_BODY,
+    MAX_FRAME,
+    MAX_REPLY,
+    MAX_REQUEST,
+)
+from vpoller_like.transport.binding import STAY_LOCAL, USE_CURVE, Binding, bind
+from vpoller_like.transport.curve import Credentials, Pair, serve, serve_plainly
+from vpoller_like.transport.handshake import Handshakes
 from vpoller_like.transport.port import Port
 
 Context = zmq.Context[zmq.Socket[bytes]]
@@ -48,44 +58,116 @@ _SLOW_PROBES: Options = {
 }
 
 
-def frontend(context: Context, endpoint: str) -> tuple[Port, Binding]:
-    """Bind the ROUTER that clients ask."""
-    options: Options = {**_ROUTER, **_SLOW_PROBES, zmq.MAXMSGSIZE: MAX_FRAME}
-    return _bound(context, zmq.ROUTER, endpoint, options)
+#: Replies that libzmq holds for one client. It counts them and not their bytes: more wait in
+#: an outbox, which does.
+_UNREAD_REPLIES = 100
 
 
-def backend(context: Context, endpoint: str) -> tuple[Port, Binding]:
-    """Bind the ROUTER that workers register at."""
-    options: Options = {**_ROUTER, **_QUICK_PROBES, zmq.MAXMSGSIZE: MAX_WORKER_FRAME}
-    return _bound(context, zmq.ROUTER, endpoint, options)
+class Guard(NamedTuple):
+    """What a door that asks for keys needs: its name for ZAP, and the broker's own key."""
+
+    door: str
+    pair: Pair
 
 
-def plain_backend(context: Context, endpoint: str) -> tuple[Port, Binding]:
+def frontend(
+    context: Context,
+    endpoint: str,
+    guard: Guard | None = None,
+    *,
+    max_request: int = MAX_REQUEST,
+) -> tuple[Port, Binding]:
+    """Bind the ROUTER that clients ask; ``max_request`` is the largest body, in bytes."""
+    options: Options = {
+        **_ROUTER,
+        **_SLOW_PROBES,
+        zmq.MAXMSGSIZE: max(MAX_FRAME, max_request + FRAME_ROOM),
+        zmq.SNDHWM: _UNREAD_REPLIES,
+    }
+    return _bound(context, zmq.ROUTER, endpoint, options, USE_CURVE, guard)
+
+
+def open_frontend(port: Port, endpoint: str) -> Binding:
+    """Bind the frontend's ``port`` once more, for clients that cannot do CURVE.
+
+    ZAP is asked about their addresses, by the name ``open_frontend``.
+    """
+    # Options hold for what is bound after them: the frontend's own door stays as it is.
+    serve_plainly(port.socket)
+    _ask_zap(port.socket, "open_frontend")
+    port.asks_users = True
+    return bind(port.socket, endpoint, guarded=True)
+
+
+def backend(
+    context: Context, endpoint: str, guard: Guard | None = None, *, max_reply: int = MAX_REPLY
+) -> tuple[Port, Binding]:
+    """Bind the ROUTER that workers register at; ``max_reply`` is the largest body, in bytes."""
+    options: Options = {**_ROUTER, **_QUICK_PROBES, zmq.MAXMSGSIZE: max_reply + FRAME_ROOM}
+    return _bound(context, zmq.ROUTER, endpoint, options, USE_CURVE, guard)
+
+
+def plain_backend(
+    context: Context, endpoint: str, *, max_reply: int = MAX_REPLY
+) -> tuple[Port, Binding]:
     """Bind the DEALER that plain REP workers connect to.
 
     What waits in a worker's pipe cannot be given to another one, so SNDHWM is low; with 1 it
     would refuse part of a small burst before the I/O thread has looked at it.
     """
-    options: Options = {**_QUICK_PROBES, zmq.MAXMSGSIZE: MAX_WORKER_FRAME, zmq.SNDHWM: 100}
-    return _bound(context, zmq.DEALER, endpoint, options)
+    options: Options = {
+        **_QUICK_PROBES,
+        zmq.MAXMSGSIZE: max_reply + FRAME_ROOM,
+        zmq.SNDHWM: 100,
+    }
+    return _bound(context, zmq.DEALER, endpoint, options, STAY_LOCAL)
 
 
-def worker_link(context: Context, endpoint: str) -> Port:
-    """Connect the DEALER by which a worker serves one broker."""
-    options: Options = {**_QUICK_PROBES, zmq.MAXMSGSIZE: MAX_WORKER_FRAME, zmq.IMMEDIATE: 1}
+def worker_link(
+    context: Context, endpoint: str, credentials: Credentials | None = None
+) -> tuple[Port, Handshakes]:
+    """Connect the DEALER by which a worker serves one broker; and follow its handshakes."""
+    options: Options = {
+        **_QUICK_PROBES,
+        # A request that its broker allows, whatever that is: an answer to it is owed.
+        zmq.MAXMSGSIZE: MAX_BODY + FRAME_ROOM,
+        zmq.IMMEDIATE: 1,
+        # The kernel asks at ever longer intervals: after a long partition, half a minute.
+        zmq.CONNECT_TIMEOUT: 2000,
+    }
     socket = _socket(context, zmq.DEALER, options)
+    if credentials is not None:
+        credentials.apply(socket)
+    handshakes = Handshakes(context, socket, endpoint, credentials, "worker")
     socket.connect(endpoint)
-    return Port(socket)
+    return Port(socket), handshakes
 
 
-def _bound(context: Context, kind: int, endpoint: str, options: Options) -> tuple[Port, Binding]:
+def _bound(
+    context: Context,
+    kind: int,
+    endpoint: str,
+    options: Options,
+    remedy: str,
+    guard: Guard | None = None,
+) -> tuple[Port, Binding]:
     socket = _socket(context, kind, options)
     try:
-        binding = bind(socket, endpoint)
+        if guard is not None:
+            serve(socket, guard.pair)
+            _ask_zap(socket, guard.door)
+        binding = bind(socket, endpoint, guarded=guard is not None, remedy=remedy)
     except BaseException:
         socket.close(0)
         raise
-    return Port(socket), binding
+    port = Port(socket)
+    port.asks_users = guard is not None
+    return port, binding
+
+
+def _ask_zap(socket: zmq.Socket[bytes], door: str) -> None:
+    """Have ZAP asked about all who connect to what ``socket`` binds from now on."""
+    socket.set(zmq.ZAP_DOMAIN, door.encode())
 
 
 def _socket(context: Context, kind: int, options: Options) -> zmq.Socket[bytes]:

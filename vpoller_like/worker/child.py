@@ -32,6 +32,7 @@ class Child:
         self.done = False
         #: Why it cannot serve.
         self.failure: str | None = None
+        self._asked_where = False
         ours, theirs = control.pair()
         with theirs:
             self.reports = control.Reports(ours)
@@ -52,6 +53,14 @@ class Child:
     def drain(self) -> None:
         """Ask it to finish what runs and end."""
         self._process.send_signal(signal.SIGTERM)
+
+    def say_where(self) -> bool:
+        """Have it write to stderr what its threads do; say whether that is news."""
+        if self._asked_where:
+            return False
+        self._asked_where = True
+        self._process.send_signal(control.WHERE)
+        return True
 
     def kill(self) -> None:
         """End it now."""

@@ -7,6 +7,7 @@ when the connection closes.
 from __future__ import annotations
 
 import contextlib
+import signal
 import socket
 
 import msgspec
@@ -15,6 +16,9 @@ from vpoller_like.config import Settings
 
 #: Bytes of one report.
 MAX_REPORT = 16 << 10
+#: Has the process write its threads' stacks to stderr, also while a task holds the
+#: interpreter. Names of files and functions, never values.
+WHERE = signal.SIGUSR2
 
 
 class Start(msgspec.Struct, frozen=True):
@@ -50,11 +54,15 @@ class Stuck(msgspec.Struct, frozen=True, tag="stuck"):
     seconds: float
 
 
+class Leaving(msgspec.Struct, frozen=True, tag="leaving"):
+    """A broker has told this process to end. That is meant for the whole worker."""
+
+
 class Done(msgspec.Struct, frozen=True, tag="done"):
     """Nothing more is to be done here; all that is left is to end."""
 
 
-Report = Up | Beat | Failed | Stuck | Done
+Report = Up | Beat | Failed | Stuck | Leaving | Done
 
 _encode = msgspec.json.Encoder().encode
 _decoder: msgspec.json.Decoder[Report] = msgspec.json.Decoder(Report)

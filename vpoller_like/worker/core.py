@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from vpoller_like.config import WorkerSettings
 from vpoller_like.protocol import worker as wire
@@ -17,6 +18,7 @@ from vpoller_like.worker.link import Link
 from vpoller_like.worker.memory import Memory
 from vpoller_like.worker.pace import Pace
 from vpoller_like.worker.run import Outcome, Run
+from vpoller_like.worker.size import within
 from vpoller_like.worker.timeouts import Timeouts, timed_out
 
 #: Seconds after which a run is no quick one, and after which what waits behind slow ones
@@ -53,7 +55,7 @@ class WorkerCore:
         self._departure = Departure()
         self._ledger = Ledger(
             [link.outbox for link in self._links],
-            Memory(settings.remember_ms / 1000, settings.remember_bytes),
+            Memory(settings.remember_ms / 1000, settings.remember_bytes, settings.remember_count),
         )
         self._runs = self._ledger.runs
         self._exited = False
@@ -140,13 +142,17 @@ class WorkerCore:
             self._ledger.cancel(link.index, attempt)
 
     def _whohas(self, link: Link, message: wire.WhoHas, now: float) -> None:  # noqa: ARG002
-        self._send(link, self._ledger.answer(link.index, message))
+        answer = self._ledger.answer(link.index, message)
+        if answer.result is not None:
+            answer = replace(answer, result=within(answer.result, link.max_reply))
+        self._send(link, answer)
 
     def _resync(self, link: Link, message: wire.Resync, now: float) -> None:  # noqa: ARG002
-        # While a HELLO is under way, this answers something that was sent before it.
-        if link.welcomed:
-            link.greet_again(now)
-            self._greet_if_due(link, now)
+        if not link.welcomed:
+            link.refuse(now)
+            return
+        link.greet_again(now)
+        self._greet_if_due(link, now)
 
     def _shutdown(self, link: Link, message: wire.Shutdown, now: float) -> None:  # noqa: ARG002
         self._departure.drain(now + self._drain_seconds)
@@ -282,7 +288,7 @@ class WorkerCore:
     def _send_results(self, link: Link, now: float) -> None:
         slots, ahead = self._tell(link, now)
         for pack in link.outbox.take_packs():
-            items = [owed.result for owed in pack.items]
+            items = [within(owed.result, link.max_reply) for owed in pack.items]
             self._send(link, wire.Results(pack.seq, slots, ahead, items))
 
     def _return(self, link: Link, attempts: list[wire.Attempt], now: float) -> None:

@@ -10,8 +10,8 @@ import signal
 
 from vpoller_like.clock import Clock, monotonic
 
-#: Seconds without a beat. More than the supervisor's patience, which can say why.
-PATIENCE = 20.0
+#: How much longer than the supervisor, which can say why, the kernel waits.
+LENIENCY = 4 / 3
 #: Seconds that ending takes, beyond the time to drain: for the last acknowledgements, and
 #: for the agents to give back what they hold.
 LAST_SECONDS = 10.0
@@ -20,11 +20,13 @@ LAST_SECONDS = 10.0
 class Guard:
     """An alarm that :meth:`beat` puts off; its signal's default action ends the process.
 
+    ``stuck`` is after how many seconds without a beat the supervisor kills this process.
     Times are seconds. Must be made in the main thread.
     """
 
-    def __init__(self, clock: Clock = monotonic) -> None:
+    def __init__(self, stuck: float, clock: Clock = monotonic) -> None:
         self._clock = clock
+        self._patience = stuck * LENIENCY
         self._end_at: float | None = None
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
 
@@ -34,12 +36,12 @@ class Guard:
 
     def beat(self) -> None:
         """The loop runs."""
-        self._set(PATIENCE)
+        self._set(self._patience)
 
     def expect_end(self, drain_seconds: float) -> None:
         """The process is to end once it has drained, whatever happens."""
         self._end_at = self._clock() + drain_seconds + LAST_SECONDS
-        self._set(PATIENCE)
+        self._set(self._patience)
 
     def _set(self, seconds: float) -> None:
         if self._end_at is not None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from vpoller_like.backoff import exponential
+from vpoller_like.protocol.limits import MAX_REPLY
 from vpoller_like.protocol.worker import Welcome
 from vpoller_like.worker.grant import NOTHING, Grant
 from vpoller_like.worker.outbox import Outbox
@@ -14,6 +16,8 @@ HELLO_RETRY = 0.1
 HELLO_PAUSE = 0.05
 #: Seconds between messages that tell nothing but a new grant.
 GRANT_PAUSE = 0.005
+#: Seconds between HELLOs at the most, to a broker that does not understand them.
+HELLO_BACKOFF = 30.0
 #: Until WELCOME says otherwise, in seconds.
 HEARTBEAT = 1.0
 LIVENESS = 3.0
@@ -36,6 +40,12 @@ class Link:
         self._told_at = _NEVER
         self._greeted_at = _NEVER
         self._hello_due = _NEVER
+        #: HELLOs since the last WELCOME that were answered with RESYNC.
+        self._refused = 0
+        #: The HELLO that was answered so last; several messages sent before it may be, too.
+        self._refused_session = 0
+        #: The largest reply that the broker takes, in bytes.
+        self.max_reply = MAX_REPLY
         self._beat_due = _NEVER
         self._heard_at = _NEVER
         self._heartbeat = HEARTBEAT
@@ -63,9 +73,23 @@ class Link:
         self.welcomed = False
         self._hello_due = max(now, self._greeted_at + HELLO_PAUSE)
 
+    def refuse(self, now: float) -> None:
+        """RESYNC came while a HELLO was under way: it was perhaps not understood.
+
+        Or it answers something that was sent before; then WELCOME follows, and nothing is
+        lost by waiting. But it may be one of many, and the HELLO lost: they count once.
+        """
+        if self._refused_session == self.session:
+            return
+        self._refused_session = self.session
+        self._refused += 1
+        delay = exponential(self._refused, base=2 * HELLO_EVERY, limit=HELLO_BACKOFF)
+        self._hello_due = max(self._hello_due, now + delay)
+
     def unreachable(self, now: float) -> None:
         """A message could not be sent. What it said is said again after the next HELLO."""
         self.welcomed = False
+        self._refused = 0
         self._hello_due = now + HELLO_RETRY
 
     def welcome(self, message: Welcome, now: float) -> bool:
@@ -74,7 +98,9 @@ class Link:
         self.epoch = message.epoch
         self._heartbeat = message.heartbeat_ms / 1000
         self._liveness = message.liveness_ms / 1000
+        self.max_reply = message.max_reply
         self.welcomed = True
+        self._refused = 0
         self._beat_due = now + self._heartbeat
         return lost
 

@@ -11,21 +11,23 @@ from vpoller_like.clock import Clock, monotonic
 from vpoller_like.config import WorkerSettings
 from vpoller_like.errors import ProtocolError
 from vpoller_like.protocol import worker as wire
-from vpoller_like.transport.context import new_context
+from vpoller_like.transport.curve import Credentials
 from vpoller_like.transport.poll import Poll
 from vpoller_like.transport.port import Message, Sent
-from vpoller_like.transport.sockets import worker_link
 from vpoller_like.transport.waker import Waker
 from vpoller_like.worker import events as ev
-from vpoller_like.worker.control import Beat, Done, Reporter, Stuck
+from vpoller_like.worker.control import Beat, Done, Leaving, Reporter, Stuck
 from vpoller_like.worker.core import Identity, WorkerCore
 from vpoller_like.worker.executor import Executor, Host
 from vpoller_like.worker.guard import Guard
+from vpoller_like.worker.links import Links
 
 log = logging.getLogger("vpoller.worker")
 
-#: Seconds between two signs of life to the supervisor.
+#: Seconds between two signs of life to the supervisor, at the most: a process that may stand
+#: still for a short time only shows them more often.
 BEAT_SECONDS = 1.0
+BEATS = 4
 #: Milliseconds for the last messages to leave.
 LINGER_MS = 1000
 
@@ -42,21 +44,23 @@ class WorkerLoop:
         reporter: Reporter,
         guard: Guard,
         clock: Clock = monotonic,
+        credentials: Credentials | None = None,
     ) -> None:
         self._settings = settings
         self._clock = clock
         self._reporter = reporter
         self._guard = guard
-        self._context = new_context()
-        self._ports = [worker_link(self._context, endpoint) for endpoint in settings.backends]
+        self._links = Links(settings.backends, credentials)
         self._waker = Waker()
         self._executor = Executor(host, settings.threads, settings.max_reply, self._waker.wake)
         self._core = WorkerCore(settings, identity, offers)
-        self._poll = self._watch(reporter.fd)
+        self._supervised = True
+        self._poll = self._watch()
         self._actions: deque[ev.Action] = deque()
         self._drains_asked = 0
         self._drains_begun = 0
         self._orphaned = False
+        self._beat_every = min(BEAT_SECONDS, settings.stuck_ms / 1000 / BEATS)
         self._next_beat = 0.0
         self._ended: str | None = None
         self._perform: dict[type[Any], Callable[[Any], None]] = {
@@ -77,6 +81,7 @@ class WorkerLoop:
             self._take_messages(ready)
             self._take_signals()
             self._look_for_supervisor(ready)
+            self._renew_links()
             self._take_progress()
             self._feed(ev.Tick())
             self._beat()
@@ -90,9 +95,7 @@ class WorkerLoop:
     def close(self) -> None:
         """Send what is left to send, and close the sockets."""
         self._executor.stop()
-        for port in self._ports:
-            port.close(LINGER_MS)
-        self._context.term()
+        self._links.close(LINGER_MS)
 
     # What comes in ---------------------------------------------------------------------
 
@@ -102,7 +105,7 @@ class WorkerLoop:
         return max(0.0, min(self._next_beat, now + BEAT_SECONDS if due is None else due) - now)
 
     def _take_messages(self, ready: set[Any]) -> None:
-        for index, port in enumerate(self._ports):
+        for index, port in enumerate(self._links):
             for message in port.receive(port.socket in ready):
                 self._take_message(index, message)
 
@@ -113,7 +116,11 @@ class WorkerLoop:
             log.warning("broker %s: not a message: %s", self._settings.backends[index], error)
             return
         if isinstance(said, wire.Welcome):
+            self._links.welcomed(index)
             log.info("broker %s: registered", self._settings.backends[index])
+        elif isinstance(said, wire.Shutdown):
+            log.info("broker %s: says to drain", self._settings.backends[index])
+            self._reporter.send(Leaving())
         self._feed(ev.Received(index, said))
 
     def _take_signals(self) -> None:
@@ -126,6 +133,7 @@ class WorkerLoop:
         if self._reporter.fd not in ready or not self._reporter.closed():
             return
         log.warning("supervisor is gone: draining")
+        self._supervised = False
         self._poll = self._watch()
         self._guard.expect_end(self._settings.drain_ms / 1000)
         if not self._drains_asked:
@@ -139,16 +147,21 @@ class WorkerLoop:
     def _beat(self) -> None:
         now = self._clock()
         if now >= self._next_beat:
-            self._next_beat = now + BEAT_SECONDS
+            self._next_beat = now + self._beat_every
             self._reporter.send(Beat())
             self._guard.beat()
 
-    def _watch(self, *more: int) -> Poll:
+    def _renew_links(self) -> None:
+        if self._links.look(self._clock()):
+            self._poll = self._watch()
+
+    def _watch(self) -> Poll:
         poll = Poll()
-        for port in self._ports:
+        for port in self._links:
             poll.watch(port)
-        for descriptor in (self._waker.fd, *more):
-            poll.watch(descriptor)
+        poll.watch(self._waker.fd)
+        if self._supervised:
+            poll.watch(self._reporter.fd)
         return poll
 
     # What goes out ---------------------------------------------------------------------
@@ -164,7 +177,7 @@ class WorkerLoop:
         self._actions.extend(self._core.handle(event, self._clock()))
 
     def _send(self, action: ev.Send) -> None:
-        sent = self._ports[action.link].send(wire.encode(action.message))
+        sent = self._links[action.link].send(wire.encode(action.message))
         if sent is not Sent.DONE:
             self._follow(ev.Refused(action.link, action.message))
 

@@ -24,12 +24,16 @@ class Entry(NamedTuple):
 
 
 class Memory:
-    """Keeps runs for ``seconds`` after their last acknowledgement, ``max_bytes`` in all."""
+    """Keeps runs for ``seconds`` after their last acknowledgement.
 
-    def __init__(self, seconds: float, max_bytes: int) -> None:
+    At most ``max_count`` of them, and ``max_bytes`` in all.
+    """
+
+    def __init__(self, seconds: float, max_bytes: int, max_count: int) -> None:
         self.bytes = 0
         self._seconds = seconds
         self._max_bytes = max_bytes
+        self._max_count = max_count
         self._entries: OrderedDict[int, Entry] = OrderedDict()
 
     def __len__(self) -> int:
@@ -41,7 +45,7 @@ class Memory:
         self._entries[run.key] = Entry(run, now + self._seconds)
         self.bytes += _cost(run)
         evicted = []
-        while self.bytes > self._max_bytes:
+        while self.bytes > self._max_bytes or len(self._entries) > self._max_count:
             evicted.append(self._drop_oldest())
         return evicted
 

@@ -6,6 +6,7 @@ Its settings come as JSON on standard input.
 from __future__ import annotations
 
 import ctypes
+import faulthandler
 import logging
 import os
 import secrets
@@ -15,10 +16,12 @@ import sys
 import msgspec
 
 from vpoller_like.agent import AgentHost, load_agents
+from vpoller_like.agent.vault import VAULT, guard_logs
 from vpoller_like.errors import VPollerError
-from vpoller_like.worker.control import Failed, Reporter, Start, Up
+from vpoller_like.worker.control import WHERE, Failed, Reporter, Start, Up
 from vpoller_like.worker.core import Identity
 from vpoller_like.worker.guard import LAST_SECONDS, Guard
+from vpoller_like.worker.links import worker_credentials
 from vpoller_like.worker.loop import WorkerLoop
 
 log = logging.getLogger("vpoller.worker")
@@ -34,6 +37,7 @@ _PR_SET_PDEATHSIG = 1
 
 def main() -> None:
     """Run a worker process; never returns."""
+    faulthandler.register(WHERE)
     start = msgspec.json.decode(sys.stdin.buffer.read(), type=Start)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # The supervisor decides.
     # It was blocked until now; what an agent starts is not to inherit that.
@@ -44,7 +48,7 @@ def main() -> None:
     _restore_environment(start)
     _log_to_stderr(start.log_level)
     sys.setswitchinterval(SWITCH_SECONDS)
-    _end(_serve(start, Reporter(start.control), Guard()))
+    _end(_serve(start, Reporter(start.control), _guard(start)))
 
 
 def _serve(start: Start, reporter: Reporter, guard: Guard) -> int:
@@ -53,7 +57,15 @@ def _serve(start: Start, reporter: Reporter, guard: Guard) -> int:
     host = _set_up(start, reporter)
     if host is None:
         return 1
-    loop = WorkerLoop(start.settings.worker, _identity(start), host, host.offers(), reporter, guard)
+    loop = WorkerLoop(
+        start.settings.worker,
+        _identity(start),
+        host,
+        host.offers(),
+        reporter,
+        guard,
+        credentials=worker_credentials(start.settings),
+    )
     signal.signal(signal.SIGTERM, lambda *_: loop.drain())
     _die_with_parent(0)  # From here on the loop sees it, and drains.
     reporter.send(Up())
@@ -68,16 +80,22 @@ def _serve(start: Start, reporter: Reporter, guard: Guard) -> int:
 def _set_up(start: Start, reporter: Reporter) -> AgentHost | None:
     """Return the agents, ready to serve; or tell the supervisor why there are none."""
     try:
+        worker_credentials(start.settings)  # before the agents, which take their time
         host = AgentHost(load_agents(start.settings.worker.agents, start.settings.agents))
         host.setup()
     except VPollerError as error:
-        reporter.send(Failed(error.message))
+        reporter.send(Failed(VAULT.hide(error.message)))
         return None
     except Exception as error:
         log.exception("setup failed")
-        reporter.send(Failed(f"the agents cannot be set up: {type(error).__name__}: {error}"))
+        text = VAULT.hide(f"{type(error).__name__}: {error}")
+        reporter.send(Failed(f"the agents cannot be set up: {text}"))
         return None
     return host
+
+
+def _guard(start: Start) -> Guard:
+    return Guard(start.settings.worker.stuck_ms / 1000)
 
 
 def _identity(start: Start) -> Identity:
@@ -96,6 +114,7 @@ def _log_to_stderr(level: int) -> None:
     logging.basicConfig(
         level=level, format=f"%(asctime)s %(levelname)-7s %(name)s[{os.getpid()}]: %(message)s"
     )
+    guard_logs()
 
 
 def _die_with_parent(number: int) -> None:

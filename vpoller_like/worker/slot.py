@@ -10,6 +10,8 @@ from vpoller_like.worker.child import Child
 #: Seconds before a process that died is started again: at first, and at most.
 RESTART_BASE = 0.2
 RESTART_LIMIT = 30.0
+#: At most for one that had come up: it died of what it was given, and others wait for it.
+SERVED_LIMIT = 2.0
 #: A process that has served for so many seconds did not die of its start.
 SETTLED_SECONDS = 10.0
 
@@ -43,9 +45,8 @@ class Slot:
             self._deaths = 0
         self._deaths += 1
         self.failure = None if child is None else child.failure
-        delay = exponential(
-            self._deaths, base=RESTART_BASE, limit=RESTART_LIMIT, jitter=random.random
-        )
+        limit = RESTART_LIMIT if up_at is None else SERVED_LIMIT
+        delay = exponential(self._deaths, base=RESTART_BASE, limit=limit, jitter=random.random)
         self.child = None
         self.start_at = now + delay
         return delay

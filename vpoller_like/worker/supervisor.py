@@ -16,11 +16,12 @@ from typing import Any
 import msgspec
 
 from vpoller_like.clock import Clock, monotonic
-from vpoller_like.config import Settings
+from vpoller_like.config import Settings, WorkerSettings
 from vpoller_like.protocol.limits import MAX_LABEL
 from vpoller_like.transport.waker import Waker
 from vpoller_like.worker import control
 from vpoller_like.worker.child import Child
+from vpoller_like.worker.links import worker_credentials
 from vpoller_like.worker.slot import Slot
 
 log = logging.getLogger("vpoller.worker")
@@ -31,13 +32,21 @@ class Patience(msgspec.Struct, frozen=True):
 
     #: For agents to be loaded and set up.
     setup: float = 120.0
-    #: For a sign that a process's loop runs.
+    #: For a sign that a process's loop runs; ``worker.stuck_ms``.
     beat: float = 15.0
     #: For a process to end, beyond the time that it was given to drain: for the last
     #: acknowledgements, and for the agents to give back what they hold.
     ending: float = 10.0
+    #: For a process that stands still to say where, before it is killed.
+    last_words: float = 0.2
     #: Between two looks around.
     look: float = 1.0
+
+
+def patience_for(settings: WorkerSettings) -> Patience:
+    """Return the patience that ``settings`` ask for."""
+    beat = settings.stuck_ms / 1000
+    return Patience(beat=beat, look=min(1.0, beat / 4))
 
 
 class Supervisor:
@@ -47,7 +56,7 @@ class Supervisor:
         self, settings: Settings, patience: Patience | None = None, clock: Clock = monotonic
     ) -> None:
         self._settings = settings
-        self._patience = patience or Patience()
+        self._patience = patience or patience_for(settings.worker)
         self._clock = clock
         self._waker = Waker()
         self._selector = selectors.DefaultSelector()
@@ -59,12 +68,14 @@ class Supervisor:
         self._looked_at = clock()
         self._stops_asked = 0
         self._stops_begun = 0
+        self._draining = False
         self._exit_code = 0
         self._listen: dict[type[Any], Callable[[Child, Any], None]] = {
             control.Up: self._up,
             control.Beat: lambda *_: None,
             control.Failed: self._failed,
             control.Stuck: self._stuck,
+            control.Leaving: lambda *_: self._drain_all(),
             control.Done: self._done,
         }
 
@@ -199,7 +210,7 @@ class Supervisor:
     def _give_up_if_hopeless(self) -> None:
         """End where no process ever came up: what is wrong will not mend itself."""
         failures = [slot.failure for slot in self._slots if slot.failure is not None]
-        ending = self._stops_begun or self._exit_code
+        ending = self._draining or self._exit_code
         if self._ever_up or ending or len(failures) < len(self._slots):
             return
         log.error("%s", failures[0])
@@ -219,6 +230,9 @@ class Supervisor:
                     child.kill()
 
     def _drain_all(self) -> None:
+        if self._draining:
+            return  # A process that is told twice ends at once.
+        self._draining = True
         log.info("draining")
         self._close_slots()
         by = self._clock() + self._patience.ending
@@ -237,9 +251,9 @@ class Supervisor:
         now = self._clock()
         for child in self._children():
             limit = self._patience.setup if child.up_at is None else self._patience.beat
-            if now - child.heard_at > limit:
-                log.error("worker %s: silent for %.0f s; killing it", child.label, limit)
-                child.kill()
+            if now - child.heard_at > limit and child.say_where():
+                log.error("worker %s: stood still for %g s; killing it", child.label, limit)
+                child.kill_by(now + self._patience.last_words)
             elif child.kill_at is not None and now >= child.kill_at:
                 log.warning("worker %s: does not end; killing it", child.label)
                 child.kill()
@@ -306,8 +320,9 @@ def run_worker(settings: Settings) -> int:
 
     The first signal drains: running tasks finish. A second one ends at once. No process
     is left behind. Where no process can load its agents the reason is logged, and the
-    exit code is 1.
+    exit code is 1. Raises ``ConfigError`` where its key cannot be read.
     """
+    worker_credentials(settings)
     supervisor = Supervisor(settings)
     with _signals(supervisor):
         return supervisor.run()

@@ -1,0 +1,79 @@
+"""What each principal has under way, so that none takes all there is."""
+
+from __future__ import annotations
+
+
+class Quota:
+    """Requests that are not answered and bytes that wait, by share.
+
+    A share is a principal, or a connection where connections have none. ``max_requests``
+    bounds one share's requests; ``max_bytes`` is what all shares have together.
+    """
+
+    def __init__(self, max_requests: int, max_bytes: int) -> None:
+        self.max_requests = max_requests
+        self.max_bytes = max_bytes
+        #: Waiting bytes of all shares.
+        self.bytes = 0
+        #: The most requests that one share has had at once.
+        self.peak = 0
+        #: The most bytes that have waited at once.
+        self.peak_bytes = 0
+        self._requests: dict[bytes, int] = {}
+        self._bytes: dict[bytes, int] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._requests or self._bytes)
+
+    def requests_of(self, share: bytes) -> int:
+        """Return how many of its requests are not answered."""
+        return self._requests.get(share, 0)
+
+    @property
+    def most(self) -> int:
+        """How many requests the share with the most of them has now."""
+        return max(self._requests.values(), default=0)
+
+    def is_spent(self, share: bytes) -> bool:
+        """Say whether ``share`` has as many requests under way as it may."""
+        return self._requests.get(share, 0) >= self.max_requests
+
+    def take(self, share: bytes) -> None:
+        """One more of its requests is under way."""
+        count = self._requests[share] = self._requests.get(share, 0) + 1
+        if count > self.peak:
+            self.peak = count
+
+    def give_back(self, share: bytes) -> None:
+        """One of them is answered."""
+        _subtract(self._requests, share, 1)
+
+    def has_room(self, share: bytes, size: int) -> bool:
+        """Say whether ``size`` more bytes of ``share`` may wait.
+
+        A share gets at most as much as it leaves free. So one alone has half of all, two
+        have a third each, and who comes next finds room whatever the others do. Where
+        nothing waits, one thing may, however large it is.
+        """
+        free = self.max_bytes - self.bytes
+        mine = self._bytes.get(share, 0)
+        return not self.bytes or (size <= free and (not mine or mine + size <= free))
+
+    def hold(self, share: bytes, size: int) -> None:
+        """``size`` bytes of ``share`` wait."""
+        self.bytes += size
+        self.peak_bytes = max(self.peak_bytes, self.bytes)
+        self._bytes[share] = self._bytes.get(share, 0) + size
+
+    def release(self, share: bytes, size: int) -> None:
+        """They wait no more."""
+        self.bytes -= size
+        _subtract(self._bytes, share, size)
+
+
+def _subtract(counts: dict[bytes, int], share: bytes, number: int) -> None:
+    left = counts[share] - number
+    if left:
+        counts[share] = left
+    else:
+        del counts[share]

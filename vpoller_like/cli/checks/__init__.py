@@ -1,0 +1,1 @@
+"""What ``vpoller doctor`` looks at: one file for each area, one function for each question."""
