@@ -1,0 +1,62 @@
+"""The units are such as systemd takes, and fit the settings' defaults."""
+
+from __future__ import annotations
+
+import subprocess
+from configparser import ConfigParser
+from pathlib import Path
+
+import pytest
+
+from tests.support.fabric import ROOT
+from tests.support.tools import require_tool
+from vpoller_like.config import BrokerSettings, Settings, WorkerSettings
+
+UNITS = ROOT / "etc" / "systemd"
+NAMES = ("vpoller-broker.service", "vpoller-worker@.service")
+
+
+def service(name: str) -> dict[str, str]:
+    parser = ConfigParser(strict=False, interpolation=None)
+    parser.optionxform = str  # type: ignore[assignment,method-assign]
+    parser.read(UNITS / name)
+    return dict(parser["Service"])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_systemd_finds_nothing_wrong(name: str, tmp_path: Path) -> None:
+    analyze = require_tool("systemd-analyze", "systemd")
+    # It complains of a program that is not there, and verifies instances only.
+    unit = tmp_path / name.replace("@", "@system")
+    unit.write_text((UNITS / name).read_text().replace("/opt/vpoller/bin/vpoller", "/bin/true"))
+    done = subprocess.run(
+        [analyze, "verify", "--man=no", str(unit)], capture_output=True, text=True, timeout=60
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"), [(NAMES[0], BrokerSettings()), (NAMES[1], WorkerSettings())]
+)
+def test_a_stop_leaves_time_to_drain(name: str, settings: BrokerSettings | WorkerSettings) -> None:
+    unit = service(name)
+    assert int(unit["TimeoutStopSec"]) * 1000 > settings.drain_ms + 5000
+    assert (unit["KillMode"], unit["Restart"]) == ("mixed", "on-failure")
+
+
+def test_the_wall_of_memory_and_the_files_fit_the_settings() -> None:
+    unit = service(NAMES[0])
+    limits = Settings().broker
+    used = 2 * limits.queue_bytes + limits.remember_bytes + limits.unsent_bytes
+    assert used < int(unit["MemoryMax"].removesuffix("G")) << 30
+    assert int(unit["LimitNOFILE"]) >= limits.max_files
+    assert unit["ExecReload"].startswith("/bin/kill -HUP")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_service_has_no_more_rights_than_it_needs(name: str) -> None:
+    unit = service(name)
+    assert unit["CapabilityBoundingSet"] == ""
+    assert unit["ProtectSystem"] == "strict"
+    assert {unit[key] for key in ("NoNewPrivileges", "PrivateTmp", "ProtectHome")} == {"yes"}
+    assert (unit["LimitCORE"], unit["User"]) == ("0", "vpoller")
