@@ -347,7 +347,7 @@ def methods(broker: RunningBroker, keys: Keys) -> set[str]:
     return {entry["method"] for entry in reply["result"]}
 
 
-def test_a_revoked_worker_is_given_up_at_once_and_told_to_end(keys: Keys) -> None:
+def test_a_revoked_worker_is_given_up_at_once_and_told_so(keys: Keys) -> None:
     node = keys.shown_by("node")
     with (
         # Silence alone would not be noticed within this test.

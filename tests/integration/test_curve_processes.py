@@ -137,10 +137,16 @@ def test_the_whole_story(shell: Shell) -> None:
     assert status["security"]["keys"] == {"admin": 1, "worker": 1}
     assert status["counters"]["refused_handshakes"] >= 1
 
-    # Revoked, on the connection that lives: the worker is told to end, and does.
+    # Revoked, on the connection that lives: the worker says so, and comes back when it may.
     shell.ok("keys", "revoke", "node")
     broker.send(signal.SIGHUP)
-    assert worker.wait() == 0
+    sentence = "does not take this worker: its key is not authorised as a worker's; trying again"
+    eventually(lambda: sentence in worker.log.read_text(), "the worker says why")
+    assert msgspec.json.decode(shell.look("me", "status").stdout)["workers"] == 0
+    shell.ok("keys", "authorize", "node", "--role", "worker")
+    broker.send(signal.SIGHUP)
+    eventually(lambda: shell.call("me", "probe.quick").returncode == 0, "it serves again")
+
     shell.ok("keys", "revoke", "me")
     broker.send(signal.SIGHUP)
     eventually(lambda: shell.call("me", "probe.quick").returncode == 6, "the caller is refused")

@@ -229,7 +229,7 @@ def test_have_for_what_was_not_asked_is_nothing(honest: ScriptedWorker, impostor
 @pytest.mark.usefixtures("asking")
 def test_an_offer_of_a_hundred_thousand_methods_is_sent_away(impostor: Impostor) -> None:
     impostor.say(hello(*(f"m{number}" for number in range(100_000))))
-    impostor.hear(wire.Shutdown)
+    impostor.hear(wire.Refused)
 
 
 @pytest.mark.usefixtures("asking")

@@ -213,7 +213,7 @@ class ScriptedWorker:
         match message:
             case wire.Welcome():
                 self.welcomed.set()
-            case wire.Shutdown():
+            case wire.Refused():
                 self.sent_away.set()
             case wire.Resync():
                 self._hello()

@@ -126,6 +126,7 @@ def _from_brokers() -> list[tuple[bytes, bytes]]:
         wire.Resync(),
         wire.Alive(),
         wire.Shutdown(),
+        wire.Refused("its key is not authorised"),
     ]
     return [wire.encode(message) for message in messages]
 

@@ -152,6 +152,7 @@ from_brokers: st.SearchStrategy[wire.FromBroker] = st.one_of(
     st.builds(wire.Resync),
     st.builds(wire.Alive),
     st.builds(wire.Shutdown),
+    st.builds(wire.Refused, reason=text()),
 )
 
 

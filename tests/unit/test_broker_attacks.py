@@ -243,7 +243,7 @@ def test_the_largest_grant_takes_what_there_is_and_gives_it_back_when_lost() -> 
 def test_a_hundred_thousand_methods_are_too_many(caplog: pytest.LogCaptureFixture) -> None:
     stage = Stage()
     greedy = Player(stage, offer(*(f"m{n}" for n in range(100_000))), name="greedy")
-    assert stage.said(wire.Shutdown, greedy.peer)
+    assert stage.said(wire.Refused, greedy.peer)
     assert not stage.core.roster.workers
     assert not list(stage.core.directory.pools)
     assert str(MAX_OFFERS) in caplog.text

@@ -362,7 +362,7 @@ def test_an_offer_that_cannot_be_shown_is_refused_and_harms_nobody(default: obje
     stage = Stage()
     param = wire.Param(name="p", default=default)
     odd = Player(stage, wire.Offer("a", [wire.Method(name="x", params=[param])]), name="odd")
-    assert [type(t.message) for t in stage.told if t.peer == odd.peer] == [wire.Shutdown]
+    assert [type(t.message) for t in stage.told if t.peer == odd.peer] == [wire.Refused]
     assert list(stage.core.roster.workers) == []
     assert stage.counters["garbled"] == 1
     Player(stage, name="good")

@@ -420,5 +420,5 @@ def test_a_worker_of_another_protocol_version_is_sent_away() -> None:
     stage = Stage()
     player = Player(stage, hello=False)
     player.hello(version=wire.VERSION + 1)
-    assert len(stage.said(wire.Shutdown, player.peer)) == 1
+    assert len(stage.said(wire.Refused, player.peer)) == 1
     assert not stage.core.roster.workers

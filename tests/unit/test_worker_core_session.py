@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
 from tests.support.core_rig import OFFER, Rig, task
@@ -271,3 +273,34 @@ def test_brokers_are_met_each_for_itself() -> None:
     rig.run(task(1), link=1)
     assert rig.results(link=1) == [(1, 1)]
     assert rig.results(link=0) == []
+
+
+def test_a_broker_that_refuses_is_asked_again_less_and_less_often() -> None:
+    rig = Rig().join()
+    began = rig.now
+    rig.say(wire.Refused("its key is not authorised"))
+    hellos = []
+    while rig.now < began + 120.0:
+        rig.tick(0.5)
+        if rig.sent(wire.Hello):
+            hellos.append(rig.now - began)
+            rig.say(wire.Refused("its key is not authorised"))
+    pauses = [later - sooner for sooner, later in itertools.pairwise([0.0, *hellos])]
+    assert pauses == sorted(pauses)
+    assert pauses[0] >= 1.0
+    assert pauses[-1] == 30.0
+
+
+def test_a_refusal_ends_nothing_at_another_broker() -> None:
+    rig = Rig(links=2)
+    rig.tick()
+    rig.welcome(link=0)
+    rig.welcome(link=1)
+    rig.give(task(1), link=1)
+    rig.start(1)
+    rig.say(wire.Refused("its key is not authorised"), 0)
+    assert rig.actions(ev.Exit) == []
+    rig.finish(1)
+    assert rig.results(link=1) == [(1, 1)]
+    rig.run(task(2), link=1)
+    assert rig.results(link=1) == [(2, 1)]

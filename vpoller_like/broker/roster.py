@@ -23,6 +23,9 @@ from vpoller_like.protocol.limits import MAX_OFFERS
 
 log = logging.getLogger("vpoller.broker")
 
+#: What a worker is told whose key lets it do nothing here.
+KEY_REFUSED = "its key is not authorised as a worker's"
+
 
 class Roster:
     """Owns every :class:`~.worker.Worker`. ``epoch`` names this life of the broker."""
@@ -100,17 +103,17 @@ class Roster:
                 hello.version,
                 wire.VERSION,
             )
-            self._out.append(Tell(peer, wire.Shutdown()))
+            self._refuse(peer, f"this broker speaks version {wire.VERSION} of the protocol")
             return
         signature = _signature(hello.label, hello.offers)
         if signature is None:
             # Not RESYNC: it would say the same again.
             self._counters.garbled += 1
-            self._out.append(Tell(peer, wire.Shutdown()))
+            self._refuse(peer, "its offers cannot be read, or are too large")
             return
         if self._is_impostor(hello, key):
             self._counters.unauthorized += 1
-            self._out.append(Tell(peer, wire.Shutdown()))
+            self._refuse(peer, "another worker of this instance is known, with another key")
             return
         self._leave_peer(peer, hello.instance, now)
         worker, routes = self._register(peer, hello, signature, now)
@@ -122,6 +125,10 @@ class Roster:
         for route in routes:
             self._dispatcher.serve_route(route, now)
         self._dispatcher.serve(worker.pool, now)
+
+    def _refuse(self, peer: bytes, reason: str) -> None:
+        """Unlike SHUTDOWN, this leaves the worker to its other brokers, and to try again."""
+        self._out.append(Tell(peer, wire.Refused(reason)))
 
     def _is_impostor(self, hello: wire.Hello, key: str) -> bool:
         """Say whether a worker with another key is known by this one's instance."""
@@ -276,13 +283,13 @@ class Roster:
             self._out.append(Tell(worker.peer, wire.Shutdown()))
 
     def revoke(self, keys: frozenset[str], now: float) -> None:
-        """Give up the workers with these keys at once, and have them end."""
+        """Give up the workers with these keys at once."""
         revoked = [worker for worker in self.workers.values() if worker.key in keys]
         # All of them first: what one of them held is not to be given to another one.
         for worker in revoked:
             self._close(worker)
         for worker in revoked:
-            self._out.append(Tell(worker.peer, wire.Shutdown()))
+            self._refuse(worker.peer, KEY_REFUSED)
             self.lose(worker, "its key is no worker's any more", now)
 
     def greet_anew(self, keys: frozenset[str]) -> None:

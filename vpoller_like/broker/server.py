@@ -39,6 +39,7 @@ from vpoller_like.broker.gate import Gate
 from vpoller_like.broker.keyring import Keyring
 from vpoller_like.broker.packs import Packs, attempts
 from vpoller_like.broker.porter import Porter
+from vpoller_like.broker.roster import KEY_REFUSED
 from vpoller_like.broker.watch import Watch
 from vpoller_like.clock import Clock, monotonic
 from vpoller_like.config import BrokerSettings
@@ -222,7 +223,7 @@ class BrokerServer:
             if self._gate.lets_work(message.user):
                 self._feed(self._gate.worker_event(_worker_event(message), message.user))
             else:
-                self._tell(message.frames[0], wire.Shutdown())
+                self._tell(message.frames[0], wire.Refused(KEY_REFUSED))
 
     def _plain(self, ready: set[Any]) -> None:
         port = self._doors.plain

@@ -53,6 +53,7 @@ class Command(enum.IntEnum):
     RESYNC = 0x86
     ALIVE = 0x87
     SHUTDOWN = 0x88
+    REFUSED = 0x89
 
 
 class Map(msgspec.Struct, frozen=True, kw_only=True):
@@ -303,8 +304,15 @@ class Shutdown(Array, frozen=True):
     COMMAND: ClassVar[Command] = Command.SHUTDOWN
 
 
+class Refused(Array, frozen=True):
+    """The broker does not take you, and has given up what you hold; try again later."""
+
+    COMMAND: ClassVar[Command] = Command.REFUSED
+    reason: Annotated[str, msgspec.Meta(max_length=1024)]
+
+
 FromWorker = Hello | Results | Heartbeat | Return | Have | Drain | Bye
-FromBroker = Welcome | Tasks | Ack | Cancel | WhoHas | Resync | Alive | Shutdown
+FromBroker = Welcome | Tasks | Ack | Cancel | WhoHas | Resync | Alive | Shutdown | Refused
 
 
 class _Reader(NamedTuple):
@@ -328,7 +336,7 @@ _FROM_WORKER: dict[bytes, _Reader] = {
 }
 _FROM_BROKER: dict[bytes, _Reader] = {
     bytes([cls.COMMAND]): _reader(cls)
-    for cls in (Welcome, Tasks, Ack, Cancel, WhoHas, Resync, Alive, Shutdown)
+    for cls in (Welcome, Tasks, Ack, Cancel, WhoHas, Resync, Alive, Shutdown, Refused)
 }
 _COMMAND_BYTES = {command: bytes([command]) for command in Command}
 _write = msgspec.msgpack.Encoder().encode

@@ -77,6 +77,7 @@ class WorkerCore:
             wire.Resync: self._resync,
             wire.Alive: lambda *_: None,
             wire.Shutdown: self._shutdown,
+            wire.Refused: lambda link, _, at: link.turned_away(at),
         }
 
     def handle(self, event: ev.Event, now: float) -> list[ev.Action]:

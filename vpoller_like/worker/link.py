@@ -86,6 +86,11 @@ class Link:
         delay = exponential(self._refused, base=2 * HELLO_EVERY, limit=HELLO_BACKOFF)
         self._hello_due = max(self._hello_due, now + delay)
 
+    def turned_away(self, now: float) -> None:
+        """The broker does not take us: ask again, less and less often."""
+        self.welcomed = False
+        self.refuse(now)
+
     def unreachable(self, now: float) -> None:
         """A message could not be sent. What it said is said again after the next HELLO."""
         self.welcomed = False

@@ -121,6 +121,12 @@ class WorkerLoop:
         elif isinstance(said, wire.Shutdown):
             log.info("broker %s: says to drain", self._settings.backends[index])
             self._reporter.send(Leaving())
+        elif isinstance(said, wire.Refused):
+            log.error(
+                "broker %s: does not take this worker: %s; trying again",
+                self._settings.backends[index],
+                said.reason,
+            )
         self._feed(ev.Received(index, said))
 
     def _take_signals(self) -> None:
