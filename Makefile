@@ -9,14 +9,21 @@ READY_DEV := $(VENV)/.ready-dev
 READY_DOCS := $(VENV)/.ready-docs
 # More options for pytest: make test PYTEST="-k cli -x"
 PYTEST ?=
+# How much each part of `make faults` does: make faults REQUESTS=200000 INPUTS=10000000
+SEEDS       ?= 2000
+REQUESTS    ?= 20000
+INPUTS      ?= 1000000
+CONNECTIONS ?= 10000
+FAULTS      := simulation kills worker-kills two-brokers broken decoders wire load overload
 
-.PHONY: help demo test check format bench docs clean
+.PHONY: help demo test check format bench docs clean faults $(FAULTS:%=faults-%)
 
 help:
 	@echo 'make demo    start everything on this machine, ask it in three ways, end it'
 	@echo 'make test    run the tests'
 	@echo 'make check   lint, formatting, types, imports'
 	@echo 'make format  format the code'
+	@echo 'make faults  kill, starve, flood and fuzz it, for as long as asked'
 	@echo 'make bench   compare the broker with zmq.proxy and with a direct connection'
 	@echo 'make docs    build the documentation into docs/_build'
 	@echo 'make clean   remove everything that make has made'
@@ -36,6 +43,40 @@ check: $(READY_DEV)
 format: $(READY_DEV)
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
+
+faults: $(FAULTS:%=faults-%)
+
+faults-simulation: $(READY_DEV)
+	$(BIN)/python tests/simulation/run.py --seeds $(SEEDS)
+
+KILL_LOOP = $(BIN)/python tests/faults/kill_loop.py --requests $(REQUESTS)
+
+faults-kills: $(READY_DEV)
+	$(KILL_LOOP) --redelivery-limit 1 --first-reply-limit 3
+
+faults-worker-kills: $(READY_DEV)
+	$(KILL_LOOP) --worker-kills-only --redelivery-limit 1
+
+faults-two-brokers: $(READY_DEV)
+	$(KILL_LOOP) --brokers 2
+
+# A test that cannot fail shows nothing: each of these brokers must be found out.
+faults-broken: $(READY_DEV)
+	! $(KILL_LOOP) --break requeue --worker-kills-only --patience 10
+	! $(KILL_LOOP) --break memory --patience 20
+	! $(KILL_LOOP) --break whohas --patience 20
+
+faults-decoders: $(READY_DEV)
+	$(BIN)/python tests/faults/fuzz_decoders.py --inputs $(INPUTS)
+
+faults-wire: $(READY_DEV)
+	$(BIN)/python tests/faults/hostile_wire.py --connections $(CONNECTIONS)
+
+faults-load: $(READY_DEV)
+	$(BIN)/python tests/faults/hostile_load.py
+
+faults-overload: $(READY_DEV)
+	$(BIN)/python tests/faults/overload.py
 
 bench: $(READY)
 	@$(BIN)/python tests/bench/compare.py

@@ -229,7 +229,7 @@ class WorkerProcess:
         self._world.note(self.name, f"to {action.link}", action.message)
         if self.dealers[action.link].send(frames):
             return None
-        return ev.Refused(action.link, action.message)
+        return ev.Unsent(action.link, action.message)
 
 
 class WorkerPlace:

@@ -157,13 +157,12 @@ class Stage:
             "by_key": core.dispatcher.by_key,
             "queued": core.dispatcher.queued,
             "queued_bytes": core.dispatcher.queued_bytes,
-            "sought": core.dispatcher.sought,
-            "sought_bytes": core.dispatcher.sought_bytes,
             "due": core.dispatcher.timetable._where,
             "due_buckets": core.dispatcher.timetable._buckets,
             "due_order": core.dispatcher.timetable._order,
             "seeks": core.seekers._open,
             "looks": core.seekers._looks._where,
+            "joiners": core.seekers._joiners,
             "look_buckets": core.seekers._looks._buckets,
             "look_order": core.seekers._looks._order,
             "plain_asked": core.plain._asked,
@@ -198,8 +197,7 @@ class Stage:
         assert dispatcher.queued == sum(len(r.queue) for r in self.core.directory.routes.values())
         assert dispatcher.queued_bytes == sum(len(t.body or b"") for t in queued)
         sought = [task for task in tasks if task.state is State.SEEKING]
-        assert dispatcher.sought == len(sought) == len(self.core.seekers._open)
-        assert dispatcher.sought_bytes == sum(len(t.body or b"") for t in sought)
+        assert len(sought) == len(self.core.seekers._open)
         quota = dispatcher.quota
         assert quota._requests == Counter(w.share for t in tasks for w in t.waiters)
         assert quota.bytes == sum(1024 + len(t.body or b"") for t in (*queued, *sought))
@@ -224,6 +222,7 @@ class Stage:
         for worker in self.core.roster.workers.values():
             assert all(t.worker is worker and n == t.number for n, t in worker.tasks.items())
             pool = worker.pool
+            assert pool.slots == sum(w.slots for w in pool.workers.values())
             free = worker.instance in pool._free
             spare = worker.instance in pool._spare
             assert free == (worker.free_slots > 0)
@@ -241,8 +240,10 @@ class Player:
         slots: int = 1,
         ahead: int = 0,
         hello: bool = True,
+        key: str = "",
     ) -> None:
         self.stage = stage
+        self.key = key
         self.name = name
         self.peer = stage.new_peer()
         self.offers = list(offers) or [offer("m")]
@@ -268,7 +269,7 @@ class Player:
         return self._inbox
 
     def says(self, message: wire.FromWorker) -> list[ev.Action]:
-        return self.stage.feed(ev.WorkerSays(self.peer, message))
+        return self.stage.feed(ev.WorkerSays(self.peer, message, self.key))
 
     def hello(
         self,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import json
 import time
-from types import TracebackType
 from typing import Any, TypeVar
 
 import zmq
@@ -134,10 +133,5 @@ class FakeBackend:
     def __enter__(self) -> FakeBackend:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()

@@ -7,7 +7,6 @@ import random
 import socket
 import threading
 import time
-from types import TracebackType
 
 import zmq
 
@@ -57,12 +56,7 @@ class HostileListener:
         self._thread.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._ended.set()
         self._thread.join(10)
 
@@ -104,12 +98,7 @@ class HostileBackend:
         self._thread.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._ended.set()
         self._thread.join(10)
         self._context.destroy(0)

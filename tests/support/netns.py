@@ -20,7 +20,6 @@ import signal
 import subprocess
 import uuid
 from collections.abc import Sequence
-from types import TracebackType
 from typing import NamedTuple
 
 from tests.support.tools import missing, require_tool
@@ -103,12 +102,7 @@ class Network:
     def __enter__(self) -> Network:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 

@@ -53,9 +53,9 @@ def properties(*pairs: tuple[bytes, bytes]) -> bytes:
     )
 
 
-def ready(kind: bytes = b"DEALER", identity: bytes = b"") -> bytes:
-    """Return READY, which ends the handshake of NULL."""
-    return command(b"READY", properties((b"Socket-Type", kind), (b"Identity", identity)))
+def ready(kind: bytes = b"DEALER", identity: bytes = b"", *more: tuple[bytes, bytes]) -> bytes:
+    """Return READY, which ends the handshake of NULL, with ``more`` metadata."""
+    return command(b"READY", properties((b"Socket-Type", kind), (b"Identity", identity), *more))
 
 
 def opening(kind: bytes = b"DEALER", identity: bytes = b"") -> bytes:
