@@ -33,7 +33,7 @@ class BrokerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     #: The networks from which they may: ``["10.1.0.0/16", "192.0.2.7"]``.
     allow_plain: list[str] = []
     #: The methods that they may ask for, as patterns.
-    plain_methods: list[str] = msgspec.field(default_factory=lambda: ["*"])
+    open_methods: list[str] = msgspec.field(default_factory=lambda: ["*"])
     #: How often workers and the broker show each other that they live.
     heartbeat_ms: Milliseconds = 1000
     #: Silence after which a worker is given up.
@@ -47,6 +47,8 @@ class BrokerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     #: Requests of one principal (without CURVE: of one connection) that are not answered
     #: yet; more are answered ``busy``.
     max_in_flight: Positive = 20_000
+    #: Clients that may wait for one task under one id; more are answered ``busy``.
+    max_waiters: Positive = 64
     #: Questions to workers about ids that may be forgotten, not answered yet; requests that
     #: would need more are answered ``busy``.
     max_searches: Positive = 10_000
@@ -68,7 +70,8 @@ class BrokerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     remember_count: Positive = 200_000
     #: Bytes of all replies together that their clients do not take yet; the same for workers.
     unsent_bytes: Bytes = 256 << 20
-    #: Bytes of those for one of them. What goes beyond is dropped.
+    #: Bytes of those for one of them, which never has more than it leaves free. A reply that
+    #: goes beyond is dropped; a worker that something goes beyond for is given up.
     unsent_peer_bytes: Bytes = 32 << 20
     #: Who takes nothing of it for so long loses it.
     unsent_ms: Milliseconds = 60_000
@@ -78,7 +81,7 @@ class BrokerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_attempts: Positive = 3
     #: How long a plain REP worker may take.
     plain_timeout_ms: Milliseconds = 60_000
-    #: On SIGTERM, how long accepted tasks may take to finish.
+    #: On SIGTERM, how long accepted tasks may take to finish, and clients to take their replies.
     drain_ms: Milliseconds = 30_000
 
 

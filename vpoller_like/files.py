@@ -28,5 +28,9 @@ def file_limit() -> int:
 
 def open_files() -> int:
     """Return how many descriptors this process has open."""
-    # Linux counts them in the directory's size since 6.2; before, it is 0.
-    return os.stat(_OPEN).st_size or len(os.listdir(_OPEN))
+    try:
+        # Linux counts them in the directory's size since 6.2; before, it is 0.
+        return os.stat(_OPEN).st_size or len(os.listdir(_OPEN))
+    except OSError:
+        # The list takes a descriptor of its own, and there was none left.
+        return file_limit()

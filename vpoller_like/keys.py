@@ -10,7 +10,8 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+import stat
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Literal, get_args
 
 import msgspec
@@ -26,7 +27,9 @@ ROLES: tuple[Role, ...] = get_args(Role)
 
 # A name is shorter than a key, so that the two can be told apart.
 _NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,31}"
-_Z85 = r"[0-9A-Za-z.\-:+=^!/*?&<>()\[\]{}@%$#]{40}"
+_DIGITS = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.-:+=^!/*?&<>()[]{}@%$#"
+_VALUES = {digit: value for value, digit in enumerate(_DIGITS)}
+_KEY_LENGTH = 40
 
 _HEADER = """\
 # Who may use this broker. `vpoller keys authorize` and `vpoller keys revoke` write it; a
@@ -61,18 +64,35 @@ def default_directory(environ: Mapping[str, str] | None = None) -> str:
 
 
 def is_public_key(text: str) -> bool:
-    """Say whether ``text`` is written as a key is."""
-    return re.fullmatch(_Z85, text) is not None
+    """Say whether ``text`` is a key in Z85: five characters for each four bytes."""
+    return _looks_like_a_key(text) and all(
+        _number(text[at : at + 5]) < 1 << 32 for at in range(0, _KEY_LENGTH, 5)
+    )
+
+
+def _looks_like_a_key(text: str) -> bool:
+    return len(text) == _KEY_LENGTH and all(digit in _VALUES for digit in text)
+
+
+def _number(digits: str) -> int:
+    value = 0
+    for digit in digits:
+        value = value * len(_DIGITS) + _VALUES[digit]
+    return value
 
 
 def require_name(name: str) -> str:
     """Return ``name`` if a key may be called so; raise ``ConfigError`` if not."""
-    if not re.fullmatch(_NAME, name):
+    if not _is_name(name):
         raise ConfigError(
             "a key's name has 1 to 32 letters, digits, dots, dashes and underscores, and begins "
             f"with a letter or digit; {_shown(name)} is none"
         )
     return name
+
+
+def _is_name(name: str) -> bool:
+    return re.fullmatch(_NAME, name) is not None
 
 
 class KeyDirectory:
@@ -105,18 +125,18 @@ class KeyDirectory:
         except FileNotFoundError:
             return []
         parts = (os.path.splitext(file) for file in files)
-        return sorted({name for name, end in parts if end in (".key", ".pub")})
+        return sorted({name for name, end in parts if end in (".key", ".pub") and _is_name(name)})
 
     def secret(self, name: str) -> str:
         """Return the secret half of a key; raise ``ConfigError`` where it is not kept so."""
         path = self.secret_file(name)
-        require_closed(path)
-        return _read_key(path, f"make it with `vpoller keys new {_made_as(path)}`")
+        remedy = f"make it with `vpoller keys new {_made_as(path)}`"
+        return _read_key(path, remedy, _require_closed)
 
     def public(self, name: str) -> str:
         """Return the public half of a key; ``name`` may be the 40 characters themselves."""
-        if is_public_key(name) and not _is_path(name, ".pub"):
-            return name
+        if _looks_like_a_key(name) and not _is_path(name, ".pub"):
+            return _require_key(name)
         path = self.public_file(name)
         return _read_key(path, f"copy {_made_as(path)}.pub there, or give its 40 characters")
 
@@ -134,18 +154,33 @@ class KeyDirectory:
         """Return who may use the broker, in the file's order; nobody, where there is no file.
 
         Raises ``ConfigError`` naming the entry where the file is wrong, or where others than
-        its owner may write it.
+        its owner may write it or put another one in its place.
         """
+        data = self._list()
+        return [] if data is None else _parse(data, self.authorized_file)
+
+    def authorized_still(self) -> list[Authorized]:
+        """Return who may use the broker, as :meth:`authorized` does, where somebody could.
+
+        Raises ``ConfigError`` also where the file is gone or empty, as one is that is just
+        being written: the list of nobody has a header.
+        """
+        data = self._list()
+        if data is None or not data.strip():
+            raise ConfigError(f"{self.authorized_file} is {'gone' if data is None else 'empty'}")
+        return _parse(data, self.authorized_file)
+
+    def _list(self) -> bytes | None:
         path = self.authorized_file
         try:
-            require_unwritable(path)
             with open(path, "rb") as file:
-                data = file.read()
+                _require_unwritable(os.fstat(file.fileno()), path)
+                _require_safe_place(os.stat(self.path), self.path)
+                return file.read()
         except FileNotFoundError:
-            return []
+            return None
         except OSError as error:
             raise ConfigError(f"cannot read {path}: {error.strerror}") from error
-        return _parse(data, path)
 
     def authorize(self, entry: Authorized) -> None:
         """Let ``entry`` use the broker; it replaces the entry of the same name."""
@@ -172,12 +207,9 @@ class KeyDirectory:
     @contextlib.contextmanager
     def _changing(self) -> Iterator[list[Authorized]]:
         """Lend out the entries, and write them back; one process at a time."""
-        import fcntl
-
         _make_directory(self.path)
-        folder = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
+        folder = _lock(self.path)
         try:
-            fcntl.flock(folder, fcntl.LOCK_EX)
             entries = self.authorized()
             before = list(entries)
             yield entries
@@ -195,31 +227,72 @@ def _replace(entries: list[Authorized], entry: Authorized) -> None:
     entries.append(entry)
 
 
+def _lock(folder: str) -> int:
+    import fcntl
+
+    try:
+        opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(opened, fcntl.LOCK_EX)
+        except BaseException:
+            os.close(opened)
+            raise
+    except OSError as error:
+        raise ConfigError(
+            f"cannot change what is in {folder}: {error.strerror}; see security.keys"
+        ) from error
+    return opened
+
+
+_Requirement = Callable[[os.stat_result, str], None]
+
+
 def require_closed(path: str) -> None:
-    """Raise ``ConfigError`` where others than its owner may read the secret at ``path``."""
-    mode = _mode(path)
-    if mode is not None and mode & 0o077:
+    """Raise ``ConfigError`` where others may read the secret at ``path``, if it is there."""
+    with contextlib.suppress(OSError):  # reading it will say so better
+        _require_closed(os.stat(path), path)
+
+
+def _require_closed(found: os.stat_result, path: str) -> None:
+    # Root reads the secrets of those whom it runs programs as.
+    if os.geteuid() != 0:
+        _require_own(found, path)
+    mode = stat.S_IMODE(found.st_mode)
+    if mode & 0o077:
         raise ConfigError(
             f"{path} is a secret and open to others (mode {mode:04o}); "
             f"close it with `chmod 600 {path}`, and make a new key if somebody may have read it"
         )
 
 
-def require_unwritable(path: str) -> None:
-    """Raise ``ConfigError`` where others than its owner may write the file at ``path``."""
-    mode = _mode(path)
-    if mode is not None and mode & 0o022:
+def _require_unwritable(found: os.stat_result, path: str) -> None:
+    # What is in a user's own directory is that user's, and root may keep it for him.
+    keeper = os.stat(os.path.dirname(path)).st_uid if os.geteuid() == 0 else 0
+    _require_own(found, path, keeper)
+    mode = stat.S_IMODE(found.st_mode)
+    if mode & 0o022:
         raise ConfigError(
             f"{path} decides who may use the broker and others can write it (mode {mode:04o}); "
             f"close it with `chmod 644 {path}`"
         )
 
 
-def _mode(path: str) -> int | None:
-    try:
-        return os.stat(path).st_mode & 0o7777
-    except OSError:  # reading it will say so better
-        return None
+def _require_safe_place(found: os.stat_result, folder: str) -> None:
+    """Raise where others could put files of theirs into ``folder`` in the place of ours."""
+    mode = stat.S_IMODE(found.st_mode)
+    if mode & 0o022 and not mode & stat.S_ISVTX:
+        raise ConfigError(
+            f"others can replace what is in {folder} (mode {mode:04o}), and {AUTHORIZED} there "
+            f"decides who may use the broker; close it with `chmod go-w {folder}`"
+        )
+
+
+def _require_own(found: os.stat_result, path: str, keeper: int = 0) -> None:
+    if found.st_uid not in (0, os.geteuid(), keeper):
+        raise ConfigError(
+            f"{path} belongs to another user (uid {found.st_uid}), who can change it; "
+            f"give it to the user that runs this, with `chown`"
+        )
 
 
 def _is_path(name: str, end: str) -> bool:
@@ -232,12 +305,26 @@ def _made_as(path: str) -> str:
 
 def _shown(name: str) -> str:
     """Quote a name that somebody gave, unless it may be a secret given by mistake."""
-    return "what was given" if is_public_key(name) else repr(name[:64])
+    return "what was given" if _looks_like_a_key(name) else repr(name[:64])
 
 
-def _read_key(path: str, remedy: str) -> str:
+def _require_key(text: str) -> str:
+    if not is_public_key(text):
+        raise ConfigError(
+            "what was given has the 40 characters of a key, and does not decode as Z85; copy it "
+            "once more from its .pub file"
+        )
+    return text
+
+
+def _accept(found: os.stat_result, path: str) -> None:
+    """A public half may lie anywhere and belong to anybody."""
+
+
+def _read_key(path: str, remedy: str, require: _Requirement = _accept) -> str:
     try:
         with open(path, encoding="ascii") as file:
+            require(os.fstat(file.fileno()), path)
             text = file.read(256).strip()
     except UnicodeDecodeError:
         text = ""
@@ -286,20 +373,24 @@ def _require_absent(path: str) -> None:
 
 
 def _replace_file(path: str, text: str) -> None:
-    mode = _mode(path)
     draft = f"{path}.{os.getpid()}.new"
     try:
-        _write_draft(draft, text, 0o644 if mode is None else mode)
+        before = os.stat(path) if os.path.exists(path) else None
+        mode = 0o644 if before is None else stat.S_IMODE(before.st_mode)
+        _write_draft(draft, text, mode, before)
         os.replace(draft, path)
     except OSError as error:
         raise ConfigError(f"cannot write {path}: {error.strerror}") from error
 
 
-def _write_draft(path: str, text: str, mode: int) -> None:
+def _write_draft(path: str, text: str, mode: int, replaced: os.stat_result | None = None) -> None:
+    """Write ``path``; by root's hand it belongs to whom the ``replaced`` one did."""
     with contextlib.suppress(FileNotFoundError):
         os.unlink(path)  # of a process of this id that was killed
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     with open(descriptor, "w", encoding="ascii") as file:
+        if replaced is not None and os.geteuid() == 0:
+            os.fchown(descriptor, replaced.st_uid, replaced.st_gid)
         os.fchmod(descriptor, mode)  # whatever the umask
         file.write(text)
         file.flush()

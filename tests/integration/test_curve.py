@@ -16,9 +16,11 @@ from typing import Any
 import pytest
 import zmq
 
-from tests.support.broker import PATIENCE, RunningBroker, ScriptedWorker
+from tests.support import zmtp
+from tests.support.broker import PATIENCE, RunningBroker, ScriptedWorker, receive
 from tests.support.curve import Keys, raw_ask
 from vpoller_like.broker import BrokerServer
+from vpoller_like.broker.events import Request
 from vpoller_like.client import AsyncVPollerClient, VPollerClient
 from vpoller_like.config import BrokerSettings
 from vpoller_like.errors import ConfigError, Refused, Unauthorized, Unreachable
@@ -451,7 +453,7 @@ def test_the_open_frontend_takes_plain_clients_of_its_networks_beside_curve(keys
     opened: dict[str, Any] = {
         "open_frontend": "tcp://127.0.0.1:*",
         "allow_plain": ["127.0.0.0/8"],
-        "plain_methods": ["ech*"],
+        "open_methods": ["ech*"],
     }
     with RunningBroker(keys, key="broker", **opened) as broker:
         node = keys.shown_by("node")
@@ -496,6 +498,67 @@ def test_the_open_frontend_needs_no_key_at_the_broker() -> None:
             # The kernel gives a connection to one's own address that address as its source.
             with VPollerClient(f"tcp://{address}:{port}", timeout=60_000) as far:
                 assert far.run({"method": "echo"})["error"]["code"] == "refused"
+
+
+@pytest.mark.parametrize("user", [b"plain 203.0.113.9", b"local", b"", b"\xff\xfe"])
+@pytest.mark.parametrize("door", ["frontend", "open_frontend"])
+def test_what_a_client_says_of_itself_is_not_who_it_is(door: str, user: bytes) -> None:
+    opened: dict[str, Any] = {
+        "open_frontend": "tcp://127.0.0.1:*",
+        "allow_plain": ["127.0.0.1"],
+        "open_methods": ["echo"],
+    }
+    principals: list[str] = []
+    with RunningBroker(**opened) as broker, ScriptedWorker(broker.backend) as worker:
+        feed = broker.server._feed
+
+        def spy(event: Any) -> None:
+            if isinstance(event, Request):
+                principals.append(event.principal)
+            feed(event)
+
+        broker.server._feed = spy  # type: ignore[method-assign]
+        with zmtp.connect(broker.server.endpoints[door], timeout=PATIENCE) as raw:
+            said = zmtp.ready(b"DEALER", b"", (b"User-Id", user))
+            raw.sendall(zmtp.greeting() + said)
+            heard = b""
+            while b"\x05READY" not in heard:
+                heard += raw.recv(4096) or pytest.fail("the connection was closed")
+            raw.sendall(zmtp.message([b"", b'{"method": "echo"}']))
+            broker.eventually(lambda: principals, "it is read")
+        assert principals == ["" if door == "frontend" else "plain 127.0.0.1"]
+        broker.eventually(lambda: worker.got == 1, "it is served")
+        assert broker.ask("echo", data=1)["result"] == 1
+
+
+def test_with_a_key_a_reply_cannot_be_left_to_who_takes_the_routing_id_next(
+    broker: RunningBroker, keys: Keys, worker: ScriptedWorker
+) -> None:
+    with broker.context.socket(zmq.DEALER) as socket:
+        socket.linger = 0
+        socket.set(zmq.ROUTING_ID, b"zabbix1")
+        keys.shown_by("me").apply(socket)
+        socket.connect(broker.server.endpoints["frontend"])
+        socket.send_multipart([b"", b'{"method": "hold"}'])
+        reply = json.loads(receive(socket)[-1])
+    assert reply["error"]["code"] == "unauthorized"
+    assert "set no ROUTING_ID" in reply["msg"]
+    assert worker.got == 0
+
+
+def test_a_worker_with_a_key_leaves_its_routing_id_to_the_broker(
+    broker: RunningBroker, keys: Keys
+) -> None:
+    with broker.context.socket(zmq.DEALER) as socket:
+        socket.linger = 0
+        socket.set(zmq.ROUTING_ID, b"node")
+        keys.shown_by("node").apply(socket)
+        socket.connect(broker.backend)
+        socket.send_multipart(wire.encode(wire.Heartbeat(1, 0)))
+        refused = wire.decode_from_broker(receive(socket))
+    assert isinstance(refused, wire.Refused)
+    assert "set no ROUTING_ID" in refused.reason
+    assert status(broker, keys)["workers"] == 0
 
 
 def test_strangers_who_keep_knocking_hold_up_nobody(

@@ -141,6 +141,17 @@ def test_each_thing_is_due_at_its_time_and_once(script: list[tuple[str, int, flo
     assert not len(timetable)
 
 
+def test_what_is_due_and_was_not_taken_is_still_due() -> None:
+    timetable: Timetable[int] = Timetable()
+    for number in range(5):
+        timetable.set(number, number, 1.0)
+    first = next(timetable.pop_due(2.0))
+    timetable.cancel(3)
+    assert [first, *timetable.pop_due(2.0)] == [0, 1, 2, 4]
+    assert not timetable._order
+    assert not timetable._buckets
+
+
 @given(st.integers(1, 400))
 def test_what_was_cancelled_leaves_no_place_behind(count: int) -> None:
     timetable: Timetable[int] = Timetable()

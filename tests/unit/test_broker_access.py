@@ -37,9 +37,13 @@ def access() -> Access:
     return Access(MEMBERS, ["10.1.0.0/16", "192.0.2.7", "2001:db8::/32"], ["vm.get"])
 
 
-def request(method: str, meta: str = "") -> Request:
+#: A routing id as a ROUTER gives it.
+GIVEN = b"\0peer"
+
+
+def request(method: str, meta: str = "", peer: bytes = GIVEN) -> Request:
     body = f'{{"method": "{method}"{meta}}}'.encode()
-    return Request((b"peer", b""), body, parse_head(body))
+    return Request((peer, b""), body, parse_head(body))
 
 
 @pytest.mark.parametrize(
@@ -166,6 +170,15 @@ def test_without_keys_everybody_is_the_same() -> None:
     access.require_admin("", "shutdown")
 
 
+def test_a_frontend_without_keys_names_all_who_come_the_same() -> None:
+    access = Access(None, ["192.0.2.0/24"], ["vm.get"])
+    user, _ = access.admit("frontend", "", "127.0.0.1")
+    assert user
+    assert access.principal(user, "anything") == ""
+    assert access.admit("backend", "", "127.0.0.1")[0] == ""
+    assert access.admit("open_frontend", "", "127.0.0.1")[0] == ""
+
+
 def test_a_renewed_list_counts_at_once_and_tells_whose_entry_is_another(access: Access) -> None:
     changed = access.renew(
         [MEMBERS[0], Authorized("worker", WORKER, "worker"), Authorized("new", STRANGER, "caller")]
@@ -187,7 +200,7 @@ def test_a_refused_request_is_answered_with_its_id_and_counted(access: Access) -
     reply = parse_reply(refused.body)
     assert (reply["error"]["code"], reply["error"]["method"]) == ("unauthorized", "host.set")
     assert reply["meta"] == {"id": "7"}
-    assert refused.envelope == (b"peer", b"")
+    assert refused.envelope == (GIVEN, b"")
     assert counters.unauthorized == 1
 
 
@@ -195,6 +208,34 @@ def test_what_is_let_in_carries_its_principal(access: Access) -> None:
     passed = Gate(access, Counters()).request(request("vm.get"), CALLER)
     assert isinstance(passed, Request)
     assert passed.principal == "caller"
+
+
+@pytest.mark.parametrize("peer", [b"zabbix1", b"12345", b"\0abc", b"\0abcde"])
+def test_who_has_a_key_leaves_its_routing_id_to_the_broker(access: Access, peer: bytes) -> None:
+    counters = Counters()
+    gate = Gate(access, counters)
+    for refused in (
+        gate.request(request("vm.get", peer=peer), CALLER),
+        gate.admin(request("status", peer=peer), ADMIN),
+    ):
+        assert isinstance(refused, Reply)
+        reply = parse_reply(refused.body)
+        assert reply["error"]["code"] == "unauthorized"
+        assert "set no ROUTING_ID" in reply["msg"]
+    assert "set no ROUTING_ID" in gate.refusal(peer, WORKER)
+    assert counters.unauthorized == 3
+    assert isinstance(gate.admin(request("status"), ADMIN), Request)
+    assert gate.refusal(GIVEN, WORKER) == ""
+
+
+def test_without_a_key_a_routing_id_may_be_chosen(access: Access) -> None:
+    near, _ = access.admit("open_frontend", "", "10.1.2.3")
+    passed = Gate(access, Counters()).request(request("vm.get", peer=b"zabbix1"), near)
+    assert isinstance(passed, Request)
+    without = Gate(Access(), Counters())
+    assert isinstance(without.request(request("vm.get", peer=b"zabbix1"), ""), Request)
+    assert isinstance(without.admin(request("status", peer=b"zabbix1"), ""), Request)
+    assert without.refusal(b"node", "") == ""
 
 
 def test_what_a_worker_may_not_serve_is_left_out_with_a_warning(
@@ -210,6 +251,24 @@ def test_what_a_worker_may_not_serve_is_left_out_with_a_warning(
     assert [m.name for m in cast("wire.Hello", event.message).offers[0].methods] == ["vm.get"]
     assert "worker n/0 offers what its key worker may not serve" in caplog.text
     assert "host.get" in caplog.text
+
+
+def test_a_name_of_a_method_cannot_begin_a_line_of_the_log_nor_fill_it(
+    access: Access, caplog: pytest.LogCaptureFixture
+) -> None:
+    now = 0.0
+    offers = [wire.Offer("a", [wire.Method(name="x\nINFO forged")])]
+    hello = wire.Hello(
+        version=1, label="n/0", instance="i", session=1, pid=1, slots=1, ahead=0, offers=offers
+    )
+    gate = Gate(access, Counters(), lambda: now)
+    for _ in range(100):
+        gate.worker_event(WorkerSays(b"p", hello), WORKER)
+    assert len(caplog.records) == 1
+    assert "\n" not in caplog.records[0].getMessage()
+    now = 60.0
+    gate.worker_event(WorkerSays(b"p", hello), WORKER)
+    assert "and 99 others since" in caplog.records[1].getMessage()
 
 
 def test_garbage_of_a_worker_stays_garbage(access: Access) -> None:
@@ -290,7 +349,58 @@ def test_a_change_of_the_list_is_seen_within_a_second(keys: KeyDirectory) -> Non
     assert not ring.access.is_worker(WORKER)
 
 
-@pytest.mark.parametrize("harm", ["garbage", "absence", "open to others"])
+def test_a_version_counts_when_it_has_settled(keys: KeyDirectory) -> None:
+    """An editor that writes in place leaves half a list for a while."""
+    keys.authorize(MEMBERS[0])
+    keys.authorize(MEMBERS[1])
+    ring = Keyring(BrokerSettings(key="broker"), keys)
+    path = Path(keys.authorized_file)
+    whole = path.read_text()
+    path.write_text(whole[: whole.index('["worker"]')])
+    assert ring.look(10.0) == set()
+    path.write_text(whole)
+    assert ring.look(20.0) == set()
+    assert ring.look(30.0) == set()
+    assert ring.access.is_worker(WORKER)
+    keys.revoke("worker")
+    assert ring.look(40.0) == set()
+    assert ring.look(50.0) == {WORKER}
+
+
+def test_what_hindered_the_reading_need_not_be_in_the_file(
+    keys: KeyDirectory, caplog: pytest.LogCaptureFixture
+) -> None:
+    keys.authorize(MEMBERS[0])
+    ring = Keyring(BrokerSettings(key="broker"), keys)
+    keys.authorize(MEMBERS[1])
+    os.chmod(keys.authorized_file, 0o666)
+    os.chmod(keys.path, 0o777)
+    with caplog.at_level(logging.ERROR):
+        for now in range(10, 20):
+            ring.look(now)
+        assert len(caplog.records) == 1  # not one at each look
+        os.chmod(keys.authorized_file, 0o644)
+        for now in range(20, 30):
+            ring.look(now)
+        assert len(caplog.records) == 2
+    assert not ring.access.is_worker(WORKER)
+    os.chmod(keys.path, 0o755)
+    ring.look(30.0)
+    assert ring.access.is_worker(WORKER)
+
+
+def test_a_change_that_keeps_time_and_size_is_seen(keys: KeyDirectory) -> None:
+    keys.authorize(MEMBERS[0])
+    ring = Keyring(BrokerSettings(key="broker"), keys)
+    path = Path(keys.authorized_file)
+    before = path.stat()
+    path.write_text(path.read_text().replace(CALLER, STRANGER))
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    ring.look(10.0)
+    assert ring.look(20.0) == {CALLER}
+
+
+@pytest.mark.parametrize("harm", ["garbage", "absence", "emptiness", "open to others"])
 def test_a_broken_list_changes_nothing_and_is_logged(
     keys: KeyDirectory, caplog: pytest.LogCaptureFixture, harm: str
 ) -> None:
@@ -301,6 +411,8 @@ def test_a_broken_list_changes_nothing_and_is_logged(
         path.write_text("[")
     elif harm == "absence":
         path.unlink()
+    elif harm == "emptiness":
+        path.write_text("\n")
     else:
         os.chmod(path, 0o666)
     with caplog.at_level(logging.ERROR):

@@ -368,3 +368,68 @@ def test_an_offer_that_cannot_be_shown_is_refused_and_harms_nobody(default: obje
     Player(stage, name="good")
     stage.ask()
     assert len(stage.given) == 1
+
+
+# Keys ----------------------------------------------------------------------------------
+
+
+def test_a_worker_whose_rights_changed_keeps_what_it_holds_and_gets_nothing_until_its_hello() -> (
+    None
+):
+    stage = Stage()
+    player = Player(stage, slots=2, key="k")
+    stage.ask(client=b"before")
+    running = player.take()
+    stage.feed(ev.KeysChanged(frozenset(), frozenset({"k"})))
+    assert stage.said(wire.Resync, player.peer)
+    stage.ask(client=b"after")
+    player.heartbeat()
+    assert not player.inbox
+    player.done(running, result="kept")
+    assert stage.answer(b"before")["result"] == "kept"
+    player.hello()
+    player.done(result="given")
+    assert stage.answer(b"after")["result"] == "given"
+    assert stage.counters["lost_workers"] == 0
+    stage.check()
+
+
+def test_a_worker_that_does_not_say_hello_by_its_new_rights_is_given_up() -> None:
+    stage = Stage(liveness_ms=2000)
+    player = Player(stage, key="k")
+    other = Player(stage, name="other", key="o")
+    stage.ask()
+    held = player.inbox or other.inbox
+    assert held
+    stage.feed(ev.KeysChanged(frozenset(), frozenset({"k"})))
+    stage.pass_time(5.0, alive=[player, other])
+    assert list(stage.core.roster.workers) == [other.instance]
+    assert stage.counters["lost_workers"] == 1
+    stage.check()
+
+
+def test_a_workers_place_is_its_connections_and_its_keys() -> None:
+    stage = Stage()
+    player = Player(stage, key="k")
+    stage.ask()
+    (task,) = player.inbox
+    player.key = "another"
+    player.done(task, result="forged")
+    assert not stage.answers()
+    assert stage.said(wire.Resync, player.peer)
+    player.key = "k"
+    player._inbox.append(task)
+    player.done(task, result="true")
+    assert stage.answer()["result"] == "true"
+
+
+def test_workers_that_are_sent_away_again_and_again_do_not_fill_the_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    stage = Stage()
+    player = Player(stage, hello=False)
+    for _ in range(100):
+        player.hello(version=99)
+    assert len(stage.said(wire.Refused, player.peer)) == 100
+    (record,) = [r for r in caplog.records if "sent away" in r.getMessage()]
+    assert "it speaks protocol 99" in record.getMessage()

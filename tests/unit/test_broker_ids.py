@@ -6,8 +6,8 @@ import pytest
 
 from tests.support.core import Player, Stage, held_run, offer, request_body, safe
 from vpoller_like.broker import events as ev
+from vpoller_like.broker import reports
 from vpoller_like.broker.memory import OVERHEAD
-from vpoller_like.broker.task import MAX_WAITERS
 from vpoller_like.errors import InvalidParams, TaskFailed
 from vpoller_like.protocol import worker as wire
 from vpoller_like.protocol.encoding import Encoding, decode_object, encoding_of
@@ -214,13 +214,15 @@ def test_worker_lost_is_final_for_its_id() -> None:
 
 
 def test_only_so_many_may_wait_for_one_id() -> None:
-    stage = Stage()
+    stage = Stage(max_waiters=3)
     player = Player(stage)
-    for number in range(MAX_WAITERS + 1):
+    for number in range(4):
         stage.ask(client=b"%d" % number, meta=NEW)
-    assert stage.error(b"%d" % MAX_WAITERS)["code"] == "busy"
+    assert stage.error(b"3")["code"] == "busy"
+    assert stage.counters["busy"] == 1
     player.done()
-    assert len(stage.replies) == MAX_WAITERS
+    assert len(stage.replies) == 3
+    assert reports.status(stage.core, {}, stage.now)["limits"]["max_waiters"] == 3
 
 
 @pytest.mark.parametrize(

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import logging
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from tests.support.core import Player, Stage, held_run, offer, request_body, safe
+from tests.support.core import Player, Stage, finished, held_run, offer, request_body, safe
+from vpoller_like import files
 from vpoller_like.broker import events as ev
 from vpoller_like.broker import reports, watch
 from vpoller_like.broker import server as serving
@@ -23,6 +26,18 @@ from vpoller_like.protocol.request import parse_head
 #: Not to be found in the lines of source that a traceback shows.
 SECRET = "canary"[:5] + "ies"
 MOVED = {"id": "x", "moved": True}
+
+
+@pytest.mark.parametrize("peer", [b"\0principal ann", b"Pann", b"ann", b"W"])
+def test_no_routing_id_is_on_a_principals_account(peer: bytes) -> None:
+    """A peer may choose any, also one that looks like somebody's account."""
+    stage = Stage(grace=True, max_in_flight=1)
+    body = request_body()
+    stage.feed(ev.Request((peer, b""), body, parse_head(body)))
+    stage.feed(ev.Request((b"\0anns", b""), body, parse_head(body), "ann"))
+    assert not stage.replies
+    stage.feed(ev.Request((b"\0more", b""), body, parse_head(body), "ann"))
+    assert stage.error(b"\0more")["code"] == "busy"
 
 
 # Requests under way --------------------------------------------------------------------
@@ -158,6 +173,57 @@ def test_the_questions_of_a_search_that_ends_early_do_not_count_any_more() -> No
     stage.check()
 
 
+def test_workers_that_join_are_asked_in_turn_within_the_limit() -> None:
+    """Each HELLO cost a message for each search, whatever the limit."""
+    stage = Stage(max_searches=100, grace=True, grace_ms=60_000)
+    for number in range(100):
+        stage.ask(client=b"%d" % number, meta={"id": f"x{number}", "moved": True})
+    players = [Player(stage, offer(safe("m")), name=str(n), slots=0) for n in range(16)]
+    answered = dict.fromkeys(range(16), 0)
+    for _ in range(2000):
+        assert stage.core.seekers.load <= 110
+        for number, player in enumerate(players):
+            queries = stage.said(wire.WhoHas, player.peer)
+            for query in queries[answered[number] :]:
+                player.have(query)
+            answered[number] = len(queries)
+        stage.now += 0.01
+        stage.tick()
+        stage.check()
+        for player in players:
+            player.heartbeat()
+        if set(answered.values()) == {100}:
+            break
+    assert set(answered.values()) == {100}
+    assert not stage.replies
+
+
+def test_a_worker_that_is_yet_to_be_asked_is_waited_for() -> None:
+    """Where the others do not know, it may be the one that does."""
+    stage = Stage(max_searches=10)
+    first = Player(stage, name="first")
+    for number in range(5):
+        stage.ask(client=b"%d" % number, meta={"id": f"x{number}", "moved": True})
+    second = Player(stage, name="second")
+    assert stage.core.seekers.questions < 10
+    for query in stage.said(wire.WhoHas, first.peer):
+        first.have(query)
+    assert not stage.replies
+    body = request_body(meta={"id": "x4", "moved": True})
+    for _ in range(40):
+        for query in stage.said(wire.WhoHas, second.peer):
+            if query.id == "x4":
+                held = held_run("x4", body)
+                second.have(query, wire.Possession.DONE, held, finished(held))
+            else:
+                second.have(query)
+        stage.pass_time(0.1, alive=[first, second])
+    assert stage.answer(b"4")["success"] == 0
+    assert {stage.error(b"%d" % n)["code"] for n in range(4)} == {"worker_lost"}
+    assert not stage.core.seekers._joiners
+    stage.check()
+
+
 # What is remembered, and how large a reply may be ----------------------------------------
 
 
@@ -259,6 +325,63 @@ def test_a_request_that_became_a_task_is_not_answered_twice_after_a_fault() -> N
     assert stage.answer(b"c")["success"] == 0
 
 
+def test_a_request_that_fails_amid_its_handling_is_answered_and_holds_nothing() -> None:
+    """It stayed unanswered and counted, no drain ended, and the stop failed too."""
+    stage = Stage()
+    player = Player(stage, slots=0)
+    stage.ask(client=b"good")
+
+    def break_down(_: Any) -> None:
+        raise ZeroDivisionError
+
+    body = request_body(meta={"id": "bad", "age_ms": 0})
+    event = ev.Request((b"bad", b""), body, parse_head(body))
+    stage.core.dispatcher.enqueue = break_down  # type: ignore[method-assign,assignment]
+    with pytest.raises(ZeroDivisionError):
+        stage.core.handle(event, stage.now)
+    (reply,) = stage.core.failed(event, stage.now)
+    assert isinstance(reply, ev.Reply)
+    assert decode_object(reply.body)["error"]["reason"] == "internal"
+    assert stage.core.dispatcher.quota.most == 1
+    assert len(stage.core.dispatcher.live) == 1
+    del stage.core.dispatcher.enqueue  # type: ignore[method-assign]
+    stage.check()
+    player.heartbeat(slots=1)
+    player.done()
+    assert stage.answer(b"good")["success"] == 0
+    assert stage.core.at_rest
+
+
+def test_a_stop_answers_all_but_the_one_that_fails() -> None:
+    stage = Stage()
+    Player(stage, slots=0)
+    for client in (b"1", b"2", b"3"):
+        stage.ask(client=client)
+    odd = list(stage.core.dispatcher.live.values())[1]
+    odd.route.queue.remove(odd)
+    stage.feed(ev.StopAsked())
+    assert {stage.error(client)["code"] for client in (b"1", b"2", b"3")} == {"shutting_down"}
+    assert stage.core.at_rest
+
+
+def test_a_deadline_that_fails_keeps_no_other_from_passing() -> None:
+    stage = Stage()
+    Player(stage, slots=0)
+    for client in (b"1", b"2", b"3"):
+        stage.ask(client=client, meta={"deadline_ms": 100})
+    odd = next(iter(stage.core.dispatcher.live.values()))
+    odd.route.queue.remove(odd)
+    stage.now += 1
+    with pytest.raises(KeyError):
+        stage.tick()
+    for action in stage.core.failed(ev.Tick(), stage.now):
+        assert isinstance(action, ev.Reply)
+        assert decode_object(action.body)["error"]["reason"] == "internal"
+    stage.tick()
+    assert {stage.error(c)["code"] for c in (b"2", b"3")} == {"deadline"}
+    assert not stage.core.dispatcher.live
+
+
 def test_a_fault_that_comes_with_each_tick_does_not_fill_the_log(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -283,13 +406,15 @@ def test_control_characters_in_a_workers_label_are_shown_and_not_done(
 
 
 class _Box:
-    bytes = peers = dropped = 0
+    def __init__(self) -> None:
+        self.bytes = self.peers = self.dropped = 0
 
 
 class _Doors:
-    frontend_outbox: Any = _Box()
-    backend_outbox: Any = _Box()
-    admin_outbox: Any = _Box()
+    def __init__(self) -> None:
+        self.frontend_outbox: Any = _Box()
+        self.backend_outbox: Any = _Box()
+        self.admin_outbox: Any = _Box()
 
 
 def doors() -> Any:
@@ -299,11 +424,11 @@ def doors() -> Any:
 def test_an_alarm_is_raised_once_before_the_files_run_out(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    looking = watch.Watch(Stage().core, doors())
+    looking = watch.Watch(doors())
     monkeypatch.setattr(watch, "file_limit", lambda: 100)
     with caplog.at_level(logging.INFO):
-        for second, files in enumerate([79, 80, 95, 75, 69, 10, 81]):
-            monkeypatch.setattr(watch, "open_files", lambda files=files: files)
+        for second, count in enumerate([79, 80, 95, 75, 69, 10, 81]):
+            monkeypatch.setattr(watch, "open_files", lambda count=count: count)
             looking.look(float(second))
     assert [record.levelname for record in caplog.records] == ["WARNING", "INFO", "WARNING"]
     usage = looking.usage()["max_files"]
@@ -328,13 +453,39 @@ def test_usage_stands_beside_the_limits() -> None:
     assert set(usage) <= set(limits)
 
 
+def test_what_is_unsent_is_told_by_door_and_the_fullest_is_held_against_the_limit() -> None:
+    """Three doors' sum was held against the limit that each of them has."""
+    fakes = doors()
+    fakes.frontend_outbox.bytes, fakes.backend_outbox.bytes = 700, 600
+    fakes.backend_outbox.dropped = 2
+    looking = watch.Watch(fakes)
+    looking.look(0.0)
+    fakes.frontend_outbox.bytes = 100
+    usage = looking.usage()
+    looking.close()
+    unsent = {"now": 600, "peak": 700, "frontend": 100, "backend": 600, "admin": 0}
+    assert usage["unsent_bytes"] == unsent
+    assert usage["unsent_dropped"] == {"frontend": 0, "backend": 2, "admin": 0}
+
+
+def test_where_no_descriptor_is_left_all_are_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Counting them takes one itself on older kernels, and the broker died of it."""
+
+    def listdir(_: str) -> list[str]:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(files.os, "stat", lambda _: SimpleNamespace(st_size=0))
+    monkeypatch.setattr(files.os, "listdir", listdir)
+    assert files.open_files() == files.file_limit()
+
+
 def test_freed_memory_is_given_back_from_time_to_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """What thousands of connections had taken was kept when they had gone, and grew."""
     times: list[float] = []
     size = 50 << 20
     monkeypatch.setattr(watch.Resident, "bytes", lambda _: size)
     monkeypatch.setattr(watch, "give_back", lambda: times.append(now))
-    looking = watch.Watch(Stage().core, doors())
+    looking = watch.Watch(doors())
     for tenth in range(1000):
         now = tenth / 10
         size = (50 << 20) if now < 50 else (100 << 20)

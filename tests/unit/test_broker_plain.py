@@ -9,6 +9,7 @@ import pytest
 
 from tests.support.core import Player, Stage, offer, request_body
 from vpoller_like.broker import events as ev
+from vpoller_like.broker import reports
 from vpoller_like.protocol.encoding import Encoding, encoding_of
 
 NEW = {"id": "x", "age_ms": 0}
@@ -233,3 +234,30 @@ def test_a_plain_method_that_a_worker_begins_to_serve_goes_there() -> None:
     assert stage.answer(b"2")["success"] == 0
     reply(stage, b"{}")
     assert stage.answer(b"1") == {}
+
+
+def test_what_a_plain_worker_has_is_counted_and_its_body_is_not_kept() -> None:
+    """Bodies that no limit counted were kept for as long as plain workers took."""
+    stage = plain_stage()
+    stage.ask("p", client=b"1", data="x" * 10_000)
+    stage.ask("p", client=b"2")
+    (task, _) = stage.core.dispatcher.live.values()
+    assert not task.body
+    assert reports.status(stage.core, {}, stage.now)["plain"] == 2
+    reply(stage, b'{"success": 0}', stage.asked_plain[0].token)
+    assert reports.status(stage.core, {}, stage.now)["plain"] == 1
+    stage.check()
+
+
+def test_who_joins_a_plain_workers_task_has_his_own_time_but_no_more_than_it_may_take() -> None:
+    stage = plain_stage(plain_timeout_ms=5000)
+    for client, deadline in ((b"hasty", 500), (b"patient", 2000)):
+        stage.ask("p", client=client, meta=NEW | {"deadline_ms": deadline})
+    stage.pass_time(1.0)
+    assert not stage.replies
+    stage.ask("p", client=b"late", meta=NEW | {"deadline_ms": 60_000})
+    stage.pass_time(3.5)
+    assert not stage.replies
+    stage.pass_time(1.0)
+    assert stage.error(b"late")["code"] == "deadline"
+    assert len(stage.replies) == 2

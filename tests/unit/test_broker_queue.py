@@ -262,12 +262,51 @@ def test_the_bound_of_bytes_holds_in_the_grace() -> None:
     stage.check()
 
 
+def test_room_is_looked_for_once_for_each_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = Stage()
+    Player(stage, slots=0)
+    looked: list[int] = []
+    room = stage.core.dispatcher.quota.has_room
+    monkeypatch.setattr(
+        stage.core.dispatcher.quota,
+        "has_room",
+        lambda share, size: looked.append(size) or room(share, size),
+    )
+    for count in (1, 2):
+        stage.ask()
+        assert len(looked) == count
+    stage.ask(meta={"id": "x", "moved": True})
+    assert len(looked) == 3
+
+
+def test_when_to_come_back_goes_by_the_slots_of_all_workers() -> None:
+    stage = Stage(queue_length=10)
+    players = [Player(stage, name=str(number), slots=0) for number in range(4)]
+    for number in range(10):
+        stage.ask(client=b"%d" % number)
+    stage.core.directory.routes["m", None].pace = 1.0
+
+    def wait() -> int:
+        stage.ask(client=b"refused")
+        wait: int = stage.error(b"refused")["retry_after_ms"]
+        return wait
+
+    none = wait()
+    for player in players:
+        player.slots = 1
+        player.record.slots = 1
+        player.record.pool.place(player.record)
+    assert (none, wait()) == (5000, 1250)
+    players[0].dies()
+    assert wait() == 1666
+
+
 def test_the_bound_of_bytes_holds_for_what_is_sought_too() -> None:
     stage = Stage(queue_bytes=100_000)
     Player(stage)
     for number in range(1000):
         stage.ask(meta={"id": str(number), "moved": True}, data="x" * 1000)
-    assert stage.core.dispatcher.sought_bytes <= 100_000
+    assert stage.core.dispatcher.quota.bytes <= 100_000
     assert stage.counters["busy"] >= 900
     stage.check()
 

@@ -143,9 +143,10 @@ def test_a_method_that_is_not_served_has_no_entry() -> None:
 def test_shutdown_begins_a_drain_and_says_what_runs() -> None:
     stage = Stage()
     Player(stage, offer(safe("m")))
-    stage.ask()
+    stage.ask(client=b"runs")
+    stage.ask(client=b"waits")
     desk = Desk(stage)
-    assert desk("shutdown") == {"draining": True, "running": 1}
+    assert desk("shutdown") == {"draining": True, "running": 2}
     assert desk.shutdowns == 1
 
 
@@ -168,11 +169,17 @@ def test_a_worker_is_drained_whole_and_no_other_one(asked: str) -> None:
     assert told == {"name": "node/2", "processes": ["node/2/0", "node/2/1"], "held": 1}
     shut = [tell.peer for tell in stage.told if type(tell.message) is wire.Shutdown]
     assert shut == [zero.peer, one.peer]
+    # Asking again tells those alone that have come since.
+    two = Player(stage, name="node/2/2")
+    desk("worker.drain", name=asked)
+    shut = [tell.peer for tell in stage.told if type(tell.message) is wire.Shutdown]
+    assert shut == [zero.peer, one.peer, two.peer]
     states = {worker["label"]: worker["state"] for worker in desk("workers")}
     assert states == {
         "node": "ready",
         "node/2/0": "draining",
         "node/2/1": "draining",
+        "node/2/2": "draining",
         "node/2x/0": "ready",
     }
 

@@ -15,6 +15,7 @@ import pytest
 from vpoller_like.cli import arguments
 from vpoller_like.cli.arguments import parse_arguments, read_stdin
 from vpoller_like.cli.call import build_request
+from vpoller_like.protocol.limits import MAX_FRAME
 
 
 @pytest.mark.parametrize(
@@ -74,6 +75,30 @@ def test_a_parameter_can_be_read_from_a_file(tmp_path: Path) -> None:
     file.write_bytes(b"\xff")
     with pytest.raises(click.UsageError, match="is not UTF-8 text"):
         parse_arguments([f"password@={file}"])
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        (b"a\r\nb\rc\r\n", "a\r\nb\rc"),
+        (b"a\rb\n", "a\rb"),
+        (b"a\r", "a\r"),
+        (b"a\n\n", "a\n"),
+    ],
+)
+def test_a_files_text_is_what_is_in_it(tmp_path: Path, content: bytes, text: str) -> None:
+    """Each kind of line end was read as a newline."""
+    file = tmp_path / "text"
+    file.write_bytes(content)
+    assert parse_arguments([f"x@={file}"]) == {"x": text}
+
+
+def test_a_file_that_no_request_can_hold_is_a_usage_error(tmp_path: Path) -> None:
+    """Its beginning was sent as if that were all."""
+    file = tmp_path / "large"
+    file.write_bytes(b"x" * (MAX_FRAME + 1))
+    with pytest.raises(click.UsageError, match=r"^a: .* is larger than the 8388608 bytes"):
+        parse_arguments([f"a@={file}"])
 
 
 class Stdin:

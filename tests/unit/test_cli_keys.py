@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.cli import FakeClient, Vpoller, client, failure, vpoller
-from vpoller_like.keys import KeyDirectory, is_public_key
+from vpoller_like.keys import Authorized, KeyDirectory, is_public_key
+from vpoller_like.transport.curve import new_pair
 
 __all__ = ["client", "vpoller"]
 
@@ -75,10 +76,38 @@ def test_a_key_that_was_made_anew_is_shown_to_differ(vpoller: Vpoller, keys: Key
     assert row["differs"] is True
 
 
+def test_what_is_not_said_again_stays_as_it_was(vpoller: Vpoller, keys: KeyDirectory) -> None:
+    first, second = new_pair().public, new_pair().public
+    vpoller("keys", "authorize", "a", "--methods", "vm.get", "--public-key", first)
+    changed = vpoller("keys", "authorize", "a", "--public-key", second)
+    assert "a may ask for vm.get:" in changed.err
+    assert keys.authorized() == [Authorized("a", second, "caller", ("vm.get",))]
+    vpoller("keys", "authorize", "a", "--role", "worker")
+    assert keys.authorized() == [Authorized("a", second, "worker", ("vm.get",))]
+    assert "a may serve vm.*:" in vpoller("keys", "authorize", "a", "--methods", "vm.*").err
+    assert keys.authorized() == [Authorized("a", second, "worker", ("vm.*",))]
+
+
+def test_a_key_that_was_replaced_does_not_come_back(vpoller: Vpoller, keys: KeyDirectory) -> None:
+    vpoller("keys", "new", "a")
+    vpoller("keys", "authorize", "a")
+    new = new_pair().public
+    vpoller("keys", "authorize", "a", "--public-key", new)
+    refused = vpoller("keys", "authorize", "a", "--methods", "vm.get")
+    assert refused.code != 0
+    assert "a.pub holds" in refused.err
+    assert "--public-key" in refused.err
+    assert keys.authorized() == [Authorized("a", new, "caller")]
+    given = ("--methods", "vm.get", "--public-key", new)
+    assert vpoller("keys", "authorize", "a", *given).code == 0
+    assert keys.authorized() == [Authorized("a", new, "caller", ("vm.get",))]
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
         (["authorize", "me", "--role", "root"], "root"),
+        (["authorize", "me", "--public-key", "#" * 40], "--public-key needs the 40 characters"),
         (["authorize", "me", "--methods", " , "], "--methods needs a pattern"),
         (["authorize", "me", "--public-key", "short"], "--public-key needs the 40 characters"),
         (["new", "a/b"], "a key's name has"),

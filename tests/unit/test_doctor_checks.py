@@ -262,6 +262,28 @@ def test_a_door_that_the_running_broker_has_is_well() -> None:
     assert (found.level, "pid 7" in found.text) == ("ok", True)
 
 
+@pytest.mark.parametrize(
+    ("wanted", "bound"),
+    [
+        ("tcp://localhost:1", "tcp://127.0.0.1:1"),
+        ("tcp://*:1", "tcp://0.0.0.0:1"),
+        ("tcp://*:1", "tcp://[::]:1"),
+    ],
+)
+def test_a_door_is_the_same_however_its_host_is_written(wanted: str, bound: str) -> None:
+    """The running broker itself was found to be in the way."""
+    status = {"pid": 7, "endpoints": {"frontend": bound}}
+    found = ports.look_at("frontend", wanted, guarded=True, running=status)
+    assert (found.level, "pid 7" in found.text) == ("ok", True)
+
+
+def test_a_door_of_another_port_or_host_is_another_door() -> None:
+    bound = ("tcp://127.0.0.1:1", "ipc:///x", "tcp://[::1]:3")
+    for wanted in ("tcp://127.0.0.1:2", "tcp://127.0.0.2:1", "tcp://no.such.host.invalid:1"):
+        assert not ports._is_among(wanted, bound)
+    assert ports._is_among("ipc:///x", bound)
+
+
 def test_a_door_that_others_could_reach_needs_keys() -> None:
     found = ports.look_at("frontend", "tcp://0.0.0.0:*", guarded=False, running=None)
     assert found.level == "problem"
@@ -368,6 +390,10 @@ def test_a_broker_that_is_well_is_said_so() -> None:
         (
             {"limits": {"queue_length": 10}, "usage": {"queue_length": {"now": 8, "peak": 8}}},
             "broker.queue_length: 8 of 10 are used",
+        ),
+        (
+            {"limits": {"max_files": 65536}, "usage": {"max_files": {"now": 90, "allowed": 100}}},
+            "broker.max_files: 90 of 100 are used",
         ),
     ],
 )

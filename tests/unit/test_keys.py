@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import stat
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from zmq.utils import z85
 
 from vpoller_like.errors import ConfigError
 from vpoller_like.keys import (
@@ -117,6 +120,67 @@ def test_keys_are_roots_own_only_where_the_directory_is_there(
     assert default_directory({"HOME": "/h", "XDG_CONFIG_HOME": "/x"}) == "/x/vpoller/keys"
 
 
+def test_a_key_that_does_not_decode_is_refused_where_it_is_given(keys: KeyDirectory) -> None:
+    assert is_public_key(PUBLIC)
+    assert not is_public_key("#" * 40)
+    keys.write("me", PUBLIC, SECRET)
+    with pytest.raises(ConfigError, match="does not decode as Z85"):
+        credentials(keys, "me", "#" * 40)
+    Path(keys.public_file("me")).write_text("#" * 40)
+    with pytest.raises(ConfigError, match="holds no key"):
+        credentials(keys, "me", "me")
+
+
+@pytest.mark.parametrize("word", [b"\0\0\0\0", b"\xff\xff\xff\xff"])
+def test_every_key_there_can_be_is_taken_for_one(word: bytes) -> None:
+    assert is_public_key(z85.encode(word * 8).decode())
+
+
+def test_what_is_not_named_as_a_key_is_not_listed_as_one(keys: KeyDirectory) -> None:
+    keys.write("me", PUBLIC, SECRET)
+    Path(keys.path, "my laptop.pub").write_text(PUBLIC)
+    Path(keys.path, ".me.key").write_text(SECRET)
+    assert keys.names() == ["me"]
+
+
+@pytest.fixture
+def as_another(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Return what gives a file to one user, and makes this process another one."""
+
+    def give(path: str) -> None:
+        if os.geteuid() == 0:
+            os.chown(path, 12345, -1)
+        monkeypatch.setattr(os, "geteuid", lambda: 54321)
+
+    return give
+
+
+def test_a_secret_of_another_user_is_refused(
+    keys: KeyDirectory, as_another: Callable[[str], None]
+) -> None:
+    keys.write("me", PUBLIC, SECRET)
+    as_another(keys.secret_file("me"))
+    with pytest.raises(ConfigError, match=r"me\.key belongs to another user"):
+        keys.secret("me")
+
+
+def test_what_is_opened_is_what_is_judged(
+    keys: KeyDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file that is put there between the look and the opening is not taken unseen."""
+    keys.write("me", PUBLIC, SECRET)
+    keys.authorize(Authorized("me", PUBLIC, "caller"))
+    os.chmod(keys.secret_file("me"), 0o644)
+    os.chmod(keys.authorized_file, 0o666)
+    honest = os.stat(keys.public_file("me"))
+    fake = os.stat_result((stat.S_IFREG | 0o600, *tuple(honest)[1:]))
+    monkeypatch.setattr(os, "stat", lambda *_, **__: fake)
+    with pytest.raises(ConfigError, match="chmod 600"):
+        keys.secret("me")
+    with pytest.raises(ConfigError, match="chmod 644"):
+        keys.authorized()
+
+
 # The list --------------------------------------------------------------------------------
 
 
@@ -166,6 +230,56 @@ def test_a_list_that_others_can_write_is_refused(keys: KeyDirectory, bits: int) 
         keys.authorized()
 
 
+def test_a_list_of_another_user_is_refused(
+    keys: KeyDirectory, as_another: Callable[[str], None]
+) -> None:
+    keys.authorize(Authorized("me", PUBLIC, "caller"))
+    as_another(keys.authorized_file)
+    with pytest.raises(ConfigError, match="belongs to another user"):
+        keys.authorized()
+
+
+@pytest.mark.parametrize("bits", [0o775, 0o757])
+def test_a_list_that_others_can_replace_is_refused(keys: KeyDirectory, bits: int) -> None:
+    keys.authorize(Authorized("me", PUBLIC, "caller"))
+    os.chmod(keys.path, bits)
+    with pytest.raises(ConfigError, match=f"mode {bits:04o}.*chmod go-w {keys.path}"):
+        keys.authorized()
+    os.chmod(keys.path, bits | stat.S_ISVTX)
+    assert keys.authorized()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+def test_a_list_that_root_changes_stays_its_owners(keys: KeyDirectory) -> None:
+    keys.authorize(Authorized("me", PUBLIC, "caller"))
+    for path in (keys.path, keys.authorized_file):
+        os.chown(path, 12345, 23456)
+    keys.authorize(Authorized("you", OTHER, "caller"))
+    found = os.stat(keys.authorized_file)
+    assert (found.st_uid, found.st_gid) == (12345, 23456)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+def test_root_takes_no_list_from_somebody_whose_directory_it_is_not(keys: KeyDirectory) -> None:
+    keys.authorize(Authorized("me", PUBLIC, "caller"))
+    os.chown(keys.authorized_file, 12345, -1)
+    with pytest.raises(ConfigError, match="uid 12345"):
+        keys.authorized()
+
+
+def test_a_directory_that_cannot_be_opened_is_said_to_be(
+    keys: KeyDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys.authorize(Authorized("me", PUBLIC, "caller"))
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(os, "open", refuse)
+    with pytest.raises(ConfigError, match=r"cannot change what is in .*: Permission denied"):
+        keys.revoke("me")
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -174,6 +288,7 @@ def test_a_list_that_others_can_write_is_refused(keys: KeyDirectory, bits: int) 
         ('["a/b"]\npublic_key = "x"\nrole = "caller"', r"\[a/b\]: a key's name has"),
         ('[me]\nrole = "caller"', r"\[me\].*public_key"),
         ('[me]\npublic_key = "x"\nrole = "caller"', r"\[me\]: public_key is not the 40"),
+        (f'[me]\npublic_key = "{"#" * 40}"\nrole = "caller"', r"\[me\]: public_key is not the 40"),
         (f'[me]\npublic_key = "{PUBLIC}"\nrole = "root"', r"\[me\].*root"),
         (f'[me]\npublic_key = "{PUBLIC}"\nrole = "caller"\nmethod = []', r"\[me\].*`method`"),
         (f'[me]\npublic_key = "{PUBLIC}"\nrole = "caller"\nmethods = "*"', r"\[me\].*methods"),

@@ -118,6 +118,12 @@ def _talk(sockets: Sockets, endpoint: str) -> None:
     assert socket.poll(10_000, zmq.POLLOUT)
 
 
+def test_a_name_outside_of_all_directories_is_refused(sockets: Sockets) -> None:
+    """An abstract socket has no mode: everybody on the machine reaches it."""
+    with pytest.raises(ConfigError, match="every user of this machine could connect; give a path"):
+        bind(sockets(), "ipc://@vpoller-test")
+
+
 def test_a_path_that_was_let_go_is_bound_again(sockets: Sockets, folder: Path) -> None:
     endpoint = f"ipc://{folder}/front"
     for _ in range(2):

@@ -20,6 +20,7 @@ from vpoller_like.transport.port import (
     Message,
     Port,
     Sent,
+    _user_of,
 )
 from vpoller_like.transport.sockets import backend, frontend
 
@@ -253,6 +254,20 @@ def test_a_message_that_was_begun_is_ended(pair: Pair, fails_at: int, shown: lis
     assert base.frames[-1][1] is (fails_at == 1)
 
 
+# Users ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "error", [zmq.ZMQError(zmq.EINVAL), UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid")]
+)
+def test_who_cannot_be_told_is_nobody(error: Exception) -> None:
+    class Frame:
+        def get(self, _: str) -> str:
+            raise error
+
+    assert _user_of(Frame()) == ""
+
+
 # Outbox --------------------------------------------------------------------------------
 
 
@@ -308,9 +323,10 @@ def test_a_peer_that_reads_is_not_held_up_by_one_that_does_not(port: FakePort) -
 
 def test_what_waits_is_bounded(port: FakePort) -> None:
     box = outbox(port, 3 * (OVERHEAD + 101))
-    outcomes = [box.send((b"p", b"x" * 100)) for _ in range(4)]
+    outcomes = [box.send((peer, b"x" * 100)) for peer in (b"p", b"q", b"r", b"s")]
     assert outcomes == [Sent.DONE] * 3 + [Sent.FULL]
-    port.room[b"p"] = 9
+    port.room = dict.fromkeys((b"p", b"q", b"r"), 9)
+    assert box.messages == 3
     box.flush(3.0)
     assert len(port.sent) == 3
     assert box.bytes == 0
@@ -344,6 +360,16 @@ def test_one_peer_has_a_share_of_what_may_wait(port: FakePort) -> None:
     outcomes = [box.send((b"p", b"x" * 100)) for _ in range(4)]
     assert outcomes == [Sent.DONE] * 3 + [Sent.FULL]
     assert box.send((b"q", b"x" * 100)) is Sent.DONE
+
+
+def test_peers_that_take_all_they_may_leave_room_for_the_next_one(port: FakePort) -> None:
+    """Eight deaf peers had all the room, and an honest one's reply was dropped."""
+    box = outbox(port, 1 << 20, peer_bytes=1 << 17)
+    for number in range(9):
+        while box.send((b"deaf%d" % number, b"x" * 1000)) is Sent.DONE:
+            pass
+    assert box.send((b"honest", b"x" * 10_000)) is Sent.DONE
+    assert box.bytes <= 1 << 20
 
 
 def test_one_message_may_wait_for_a_peer_however_large_it_is(port: FakePort) -> None:

@@ -135,7 +135,7 @@ class Chaos:
         self.say(link, self.dice.choice(messages))
 
     def _fail(self, link: int) -> None:
-        self.feed(ev.Refused(link, wire.Heartbeat(1, 1)))
+        self.feed(ev.Unsent(link, wire.Heartbeat(1, 1)))
 
     def come_to_rest(self) -> None:
         """Let every run end, and let brokers that live acknowledge everything."""

@@ -39,7 +39,7 @@ def test_a_greeting_that_could_not_be_sent_is_tried_again_soon() -> None:
     rig = Rig()
     hello = rig.tick()[0]
     assert isinstance(hello, ev.Send)
-    rig.handle(ev.Refused(0, hello.message))
+    rig.handle(ev.Unsent(0, hello.message))
     assert rig.core.next_due(rig.now) == pytest.approx(rig.now + 0.1)
     rig.tick(0.1)
     assert rig.only(wire.Hello).session == 2
@@ -185,7 +185,7 @@ def test_no_results_are_sent_before_the_welcome() -> None:
 def test_a_result_that_could_not_be_sent_is_sent_after_the_next_welcome() -> None:
     rig = Rig().join()
     rig.run(task(1))
-    rig.handle(ev.Refused(0, rig.only(wire.Results)))
+    rig.handle(ev.Unsent(0, rig.only(wire.Results)))
     rig.tick(0.1)
     assert held(rig.only(wire.Hello)) == [(1, 1, None)]
     rig.welcome()

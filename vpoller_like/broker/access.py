@@ -16,6 +16,8 @@ from vpoller_like.protocol.worker import Offer
 
 #: Begins the user id of a connection without a key. No key and no key's name has a blank.
 _PLAIN = "plain "
+#: The user id of all who come in by a frontend that asks for no key.
+_LOCAL = "local"
 #: The doors that ask for keys.
 _DOORS = ("frontend", "backend", "admin")
 
@@ -41,9 +43,10 @@ class Patterns:
 class Member:
     """One who may use the broker."""
 
-    __slots__ = ("methods", "name", "role")
+    __slots__ = ("entry", "methods", "name", "role")
 
     def __init__(self, entry: Authorized) -> None:
+        self.entry = entry
         self.name = entry.name
         self.role: Role = entry.role
         self.methods = Patterns(entry.methods)
@@ -54,27 +57,20 @@ class Access:
 
     With ``members`` (a list, empty or not) frontend, backend and admin ask for keys;
     without (``None``) they ask for nothing. ``networks`` may come in by the open frontend,
-    and ask there for ``plain_methods``.
+    and ask there for ``open_methods``.
     """
 
     def __init__(
         self,
         members: Iterable[Authorized] | None = None,
         networks: Sequence[str] = (),
-        plain_methods: Sequence[str] = ("*",),
+        open_methods: Sequence[str] = ("*",),
     ) -> None:
         self.asks_keys = members is not None
         self.networks = tuple(networks)
         self._networks = [ipaddress.ip_network(network) for network in networks]
-        self._plain_methods = Patterns(plain_methods)
-        self._members: dict[str, Member] = {}
-        self._entries: dict[str, Authorized] = {}
-        self._take(members or ())
-
-    def _take(self, entries: Iterable[Authorized]) -> None:
-        listed = list(entries)
-        self._members = {entry.public_key: Member(entry) for entry in listed}
-        self._entries = {entry.public_key: entry for entry in listed}
+        self._open_methods = Patterns(open_methods)
+        self._members = _by_key(members or ())
 
     @property
     def counts(self) -> dict[str, int]:
@@ -83,9 +79,12 @@ class Access:
 
     def renew(self, entries: Iterable[Authorized]) -> set[str]:
         """Take another list; return the keys that are gone from it or changed in it."""
-        before = self._entries
-        self._take(entries)
-        return {key for key, entry in before.items() if self._entries.get(key) != entry}
+        before, self._members = self._members, _by_key(entries)
+        return {key for key, member in before.items() if member.entry != self._entry(key)}
+
+    def _entry(self, key: str) -> Authorized | None:
+        member = self._members.get(key)
+        return None if member is None else member.entry
 
     # At the door -----------------------------------------------------------------------
 
@@ -97,6 +96,8 @@ class Access:
             return "", "the address is not in broker.allow_plain"
         if door not in _DOORS:
             return "", "there is no such door"
+        if door == "frontend" and not self.asks_keys:
+            return _LOCAL, ""
         member = self._members.get(public_key)
         if member is None:
             return "", "the key is not authorised"
@@ -114,13 +115,17 @@ class Access:
 
     # Inside ----------------------------------------------------------------------------
 
+    def shows_key(self, user: str) -> bool:
+        """Say whether ``user`` came in by a door that asks for keys."""
+        return self.asks_keys and not user.startswith(_PLAIN)
+
     def principal(self, user: str, method: str) -> str:
         """Return who asks for ``method``; raise ``Unauthorized`` if that one may not."""
         if user.startswith(_PLAIN):
-            if not self._plain_methods.allow(method):
+            if not self._open_methods.allow(method):
                 raise Unauthorized(
-                    f"clients without a key may ask for {self._plain_methods} and not for "
-                    f"{method}; ask with a key, or have it added to broker.plain_methods",
+                    f"clients without a key may ask for {self._open_methods} and not for "
+                    f"{method}; ask with a key, or have it added to broker.open_methods",
                     method=method,
                 )
             return user
@@ -186,3 +191,7 @@ class Access:
             if methods:
                 kept.append(msgspec.structs.replace(offer, methods=methods))
         return (kept, refused) if refused else (offers, [])
+
+
+def _by_key(entries: Iterable[Authorized]) -> dict[str, Member]:
+    return {entry.public_key: Member(entry) for entry in entries}

@@ -85,9 +85,10 @@ class Admin:
             )
         return verb(decode_object(request.body), now)
 
-    def _begin_drain(self, _: dict[str, Any], now: float) -> dict[str, Any]:
+    def _begin_drain(self, _: dict[str, Any], __: float) -> dict[str, Any]:
+        """Begin the end; ``running`` are all tasks that are not answered yet, wherever."""
         self._shutdown()
-        return {"draining": True, "running": reports.status(self._core, {}, now)["running"]}
+        return {"draining": True, "running": len(self._core.dispatcher.live)}
 
     def _drain_worker(self, fields: dict[str, Any], _: float) -> dict[str, Any]:
         """Tell all processes of one worker to finish what they hold, and to end."""

@@ -11,7 +11,7 @@ from vpoller_like.broker.memory import Memory
 from vpoller_like.broker.plain import PlainDesk
 from vpoller_like.broker.routing import Directory, Route
 from vpoller_like.broker.seekers import Seekers
-from vpoller_like.broker.task import MAX_WAITERS, Key, Task, Waiter, id_reused
+from vpoller_like.broker.task import Key, Task, Waiter, id_reused
 from vpoller_like.config import BrokerSettings
 from vpoller_like.errors import (
     BadRequest,
@@ -55,12 +55,15 @@ class Admission:
         self._counters = counters
         self._default_deadline = settings.default_deadline_ms / 1000
         self._remember = settings.remember_ms / 1000
+        self._max_waiters = settings.max_waiters
         self._grace_until = grace_until
         self._new_number = new_number
         self._seekers: Seekers | None = None
         #: Tasks of methods that only plain workers may serve; never swept, never linked.
         self._plain_route = Route("(plain)", None, 0.0)
         self.draining = False
+        #: The task that the request at hand became, until all is done for it.
+        self.begun: Task | None = None
 
     def attach(self, seekers: Seekers) -> None:
         """Let ``seekers`` look for ids that may have been forgotten."""
@@ -69,53 +72,61 @@ class Admission:
     def request(self, event: Request, now: float) -> None:
         """Take in one request; it is answered now or later, in every case."""
         self._counters.requests += 1
+        self.begun = None
         try:
             self._request(event, now)
+            self.begun = None
         except RequestError as error:
-            self.refuse(event, error, now)
+            self.refuse(event, error)
 
     def _request(self, event: Request, now: float) -> None:
         meta = event.head.meta
+        waiter = _waiter(event)
         key, mark = None, None
         if meta is not None and meta.id is not None:
             key, mark = (event.principal, meta.id), _mark(event.body)
-            if self._known(event, key, mark, now):
+            if self._known(event, waiter, key, mark, now):
                 return
         if self.draining:
             raise ShuttingDown("the broker is shutting down; ask again, or ask another broker")
-        route = self._route(event, now)
-        task = self._task(event, route, key, mark, now)
+        route = self._route(event, waiter.share, now)
+        # Looked for early: a task that is refused need not be made.
+        may_wait = bool(route.queue)
+        if may_wait:
+            self._dispatcher.require_room(route, waiter.share, len(event.body))
+        task = self.begun = self._task(event, waiter, route, key, mark, now)
         if key is not None and meta is not None and self._may_have_run(meta, now):
-            self._seek(task, now)
+            self._seek(task, now, may_wait)
         else:
             self._dispatcher.open(task)
-            self._start(task, now)
+            self._start(task, now, may_wait)
 
     # Ids -------------------------------------------------------------------------------
 
-    def _known(self, event: Request, key: Key, mark: bytes, now: float) -> bool:
+    def _known(self, event: Request, waiter: Waiter, key: Key, mark: bytes, now: float) -> bool:
         """Join the task, or send the reply, that is known under ``key``."""
         task = self._dispatcher.by_key.get(key)
         if task is not None:
-            self._join(task, event, mark, now)
+            self._join(task, event, waiter, mark, now)
             return True
         entry = self._memory.get(key)
         if entry is None:
             return False
         if entry.fingerprint != mark:
             raise id_reused(key)
-        self._dispatcher.recall(_waiter(event, now), entry, encoding_of(event.body))
+        self._dispatcher.recall(waiter, entry, encoding_of(event.body))
         return True
 
-    def _join(self, task: Task, event: Request, mark: bytes, now: float) -> None:
+    def _join(self, task: Task, event: Request, waiter: Waiter, mark: bytes, now: float) -> None:
         if task.fingerprint != mark:
             assert task.key is not None
             raise id_reused(task.key)
-        if len(task.waiters) >= MAX_WAITERS:
+        if len(task.waiters) >= self._max_waiters:
+            self._counters.busy += 1
             raise Busy("too many clients wait for this id; try again later", retry_after_ms=1000)
-        self._dispatcher.require_quota(_share(event), task.route)
+        self._dispatcher.require_quota(waiter.share, task.route)
         self._counters.joined += 1
-        self._dispatcher.join(task, _waiter(event, now))
+        self._dispatcher.join(task, waiter)
         if task.body is None:
             task.body, task.encoding = event.body, encoding_of(event.body)
         self._dispatcher.extend_deadline(task, self._deadline(event.head.meta, now))
@@ -130,12 +141,13 @@ class Admission:
             return False
         return self._memory.may_have_forgotten(now - meta.age_ms / 1000 - TRANSIT)
 
-    def _seek(self, task: Task, now: float) -> None:
+    def _seek(self, task: Task, now: float, may_wait: bool) -> None:
         assert self._seekers is not None
         if task.route is self._plain_route:
             raise _plain_forgets()
         self._seekers.require_room(task.route)
-        self._dispatcher.require_room(task.route, task.share, len(task.body or b""))
+        if not may_wait:
+            self._dispatcher.require_room(task.route, task.share, len(task.body or b""))
         self._dispatcher.open(task)
         self._seekers.start(task, now)
 
@@ -156,18 +168,15 @@ class Admission:
 
     # Routes ----------------------------------------------------------------------------
 
-    def _route(self, event: Request, now: float) -> Route:
-        """Return where the request goes; raise where nobody serves it or there is no room."""
+    def _route(self, event: Request, share: bytes, now: float) -> Route:
+        """Return where the request goes; raise where nobody serves it, or ``share`` is spent."""
         method, hostname = event.head.method, event.head.hostname or None
         route = self._directory.routes.get((method, hostname))
         if route is None or not route.pools:
             route = self._rare_route(method, hostname, now)
         else:
             route.last_used = now
-        share = _share(event)
         self._dispatcher.require_quota(share, route)
-        if route.queue:
-            self._dispatcher.require_room(route, share, len(event.body))
         return route
 
     def _rare_route(self, method: str, hostname: str | None, now: float) -> Route:
@@ -212,14 +221,20 @@ class Admission:
     # Tasks -----------------------------------------------------------------------------
 
     def _task(
-        self, event: Request, route: Route, key: Key | None, mark: bytes | None, now: float
+        self,
+        event: Request,
+        waiter: Waiter,
+        route: Route,
+        key: Key | None,
+        mark: bytes | None,
+        now: float,
     ) -> Task:
         meta = event.head.meta
         task = Task(
             self._new_number(),
             route,
             event.body,
-            share=_share(event),
+            share=waiter.share,
             encoding=encoding_of(event.body),
             arrived=now,
             deadline=self._deadline(meta, now),
@@ -227,7 +242,7 @@ class Admission:
             key=key,
             fingerprint=mark,
         )
-        task.waiters.append(_waiter(event, now))
+        task.waiters.append(waiter)
         return task
 
     def _deadline(self, meta: Meta | None, now: float) -> float:
@@ -235,31 +250,30 @@ class Admission:
             return now + self._default_deadline
         return now + meta.deadline_ms / 1000
 
-    def _start(self, task: Task, now: float) -> None:
+    def _start(self, task: Task, now: float, may_wait: bool = False) -> None:
         if task.route is self._plain_route:
             self._plain.ask(task, now)
         else:
-            self._dispatcher.submit(task, now)
+            self._dispatcher.submit(task, now, may_wait)
 
-    def refuse(self, event: Request, error: RequestError, now: float) -> None:
+    def refuse(self, event: Request, error: RequestError) -> None:
         """Answer a request that became no task."""
         meta = event.head.meta
         encoding = encoding_of(event.body)
         told = ReplyMeta(id=meta.id if meta else None)
-        self._dispatcher.reply(_waiter(event, now), failure(error, encoding), told, encoding)
+        self._dispatcher.reply(_waiter(event), failure(error, encoding), told, encoding)
 
 
-def _waiter(event: Request, now: float) -> Waiter:
-    return Waiter(event.envelope, event.head.meta is not None, now, _share(event))
+def _waiter(event: Request) -> Waiter:
+    return Waiter(event.envelope, event.head.meta is not None, _share(event))
 
 
 def _share(event: Request) -> bytes:
     """Return on whose account ``event`` is: its principal's, or else its connection's.
 
-    No routing id begins like a principal's: those that a peer chooses do not begin with a
-    zero, and the others have five bytes.
+    Both kinds are marked: a peer may choose any routing id, such as a principal's name.
     """
-    return b"\0principal " + event.principal.encode() if event.principal else event.envelope[0]
+    return b"P" + event.principal.encode() if event.principal else b"C" + event.envelope[0]
 
 
 def _plain_forgets() -> WorkerLost:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from vpoller_like.broker import events as ev
@@ -16,7 +17,7 @@ from vpoller_like.broker.routing import Directory
 from vpoller_like.broker.seekers import Seekers
 from vpoller_like.broker.task import State, Task
 from vpoller_like.config import BrokerSettings
-from vpoller_like.errors import ShuttingDown, TaskFailed, WorkerLost
+from vpoller_like.errors import RequestError, ShuttingDown, TaskFailed, WorkerLost
 from vpoller_like.protocol.envelope import Envelope
 
 #: Seconds between two looks at what is idle.
@@ -82,7 +83,6 @@ class BrokerCore:
             self.dispatcher,
             counters,
             out,
-            timeout=settings.plain_timeout_ms / 1000,
             new_token=new_token,
         )
         self.admission = Admission(
@@ -139,13 +139,27 @@ class BrokerCore:
     def failed(self, event: ev.Event, now: float) -> list[ev.Action]:
         """Return what is still to be done after :meth:`handle` has raised for ``event``.
 
-        A request that became no task is answered; whatever else was half done stays so.
+        A request is answered, as a task or as none; whatever else was half done stays so.
         """
         self.counters.internal_errors += 1
-        if type(event) is ev.Request and not self._is_waited_for(event.envelope):
-            message = "the broker failed in itself; its log says where; the request may have run"
-            self.admission.refuse(event, TaskFailed(message, reason="internal"), now)
+        if type(event) is ev.Request:
+            task = self.admission.begun
+            if task is not None and task.number in self.dispatcher.live:
+                self._give_up(task, _broken(), now)
+            elif not self._is_waited_for(event.envelope):
+                self.admission.refuse(event, _broken())
         return self._take_actions()
+
+    def _give_up(self, task: Task, error: RequestError, now: float) -> None:
+        """Answer ``task`` with ``error``, wherever it is; where that fails too, forget it."""
+        with suppress(Exception):
+            self._let_go(task)
+        try:
+            self.dispatcher.fail(task, error, now)
+        except Exception:
+            self.counters.internal_errors += 1
+            with suppress(Exception):
+                self.dispatcher.close(task)
 
     def _is_waited_for(self, envelope: Envelope) -> bool:
         live = self.dispatcher.live.values()
@@ -188,7 +202,12 @@ class BrokerCore:
             State.PLAIN: self.plain.expire,
         }
         for task in self.dispatcher.timetable.pop_due(now):
-            ways[task.state](task, now)
+            try:
+                ways[task.state](task, now)
+            except Exception:
+                # The others have their turn at the next tick.
+                self._give_up(task, _broken(), now)
+                raise
 
     # Plain workers ---------------------------------------------------------------------
 
@@ -212,17 +231,24 @@ class BrokerCore:
         # Workers that leave wait for it, and nobody else will say it.
         self.roster.acknowledge()
         for task in list(self.dispatcher.live.values()):
-            if task.state is State.QUEUED:
-                self.dispatcher.dequeue(task)
-                error = f"the broker is shutting down; {task.fate}; ask again"
-                self.dispatcher.fail(task, ShuttingDown(error), now)
-            else:
-                self._let_go(task)
-                error = "the broker shut down while the task was with a worker; it may have run"
-                self.dispatcher.fail(task, WorkerLost(error), now)
+            self._give_up(task, _farewell(task), now)
 
     def _let_go(self, task: Task) -> None:
-        if task.state is State.SEEKING:
+        if task.state is State.QUEUED:
+            self.dispatcher.dequeue(task)
+        elif task.state is State.SEEKING:
             self.seekers.forget(task)
         elif task.state is State.PLAIN:
             self.plain.forget(task)
+
+
+def _broken() -> TaskFailed:
+    message = "the broker failed in itself; its log says where; the request may have run"
+    return TaskFailed(message, reason="internal")
+
+
+def _farewell(task: Task) -> RequestError:
+    """Return what is said of ``task`` where the broker ends before it."""
+    if task.state is State.QUEUED:
+        return ShuttingDown(f"the broker is shutting down; {task.fate}; ask again")
+    return WorkerLost("the broker shut down while the task was with a worker; it may have run")

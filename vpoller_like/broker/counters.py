@@ -64,7 +64,8 @@ class Counters:
     unauthorized: int
     #: Faults of the broker's own that it lived through; its log tells of each.
     internal_errors: int
-    #: Replies whose client had gone or did not read.
+    #: Replies whose client had gone, or had no room left for them. What waited for a client
+    #: and was given up later is in ``usage.unsent_dropped``.
     undeliverable: int
 
     def as_dict(self) -> dict[str, int]:

@@ -52,9 +52,6 @@ class Dispatcher:
         self.timetable: Timetable[Task] = Timetable()
         self.queued = 0
         self.queued_bytes = 0
-        #: Tasks whose id is looked for; they wait, and cost, as queued ones do.
-        self.sought = 0
-        self.sought_bytes = 0
         #: The most tasks that have waited at once for one route.
         self.longest_queue = 0
 
@@ -74,15 +71,19 @@ class Dispatcher:
         task.waiters.append(waiter)
         self.quota.take(waiter.share)
 
-    def submit(self, task: Task, now: float) -> None:
-        """Give ``task`` to a worker with room, or let it wait its turn, or say busy."""
+    def submit(self, task: Task, now: float, may_wait: bool = False) -> None:
+        """Give ``task`` to a worker with room, or let it wait its turn, or say busy.
+
+        ``may_wait`` says that there is room in the queue, as :meth:`require_room` found.
+        """
         route = task.route
         worker = None if route.queue else route.find()
         if worker is not None:
             self.give(worker, task, now)
             return
         try:
-            self.require_room(route, task.share, len(task.body or b""))
+            if not may_wait:
+                self.require_room(route, task.share, len(task.body or b""))
         except Busy as error:
             self.fail(task, error, now)
         else:
@@ -119,7 +120,7 @@ class Dispatcher:
         )
 
     def _retry_after_ms(self, route: Route) -> int:
-        slots = sum(w.slots for pool in route.pools for w in pool.workers.values())
+        slots = sum(pool.slots for pool in route.pools)
         wait = route.pace * len(route.queue) / max(1, slots)
         return int(min(MAX_RETRY_MS, max(MIN_RETRY_MS, 1000 * wait / 2)))
 
@@ -161,6 +162,12 @@ class Dispatcher:
             task.deadline = deadline
             if task.state in (State.QUEUED, State.SEEKING):
                 self.timetable.set(task.number, task, deadline)
+            elif task.state is State.PLAIN:
+                self.timetable.set(task.number, task, self.plain_due(task))
+
+    def plain_due(self, task: Task) -> float:
+        """Return until when the answer of the plain worker to ``task`` is waited for."""
+        return min(task.deadline, task.given_at + self._settings.plain_timeout_ms / 1000)
 
     # Giving ----------------------------------------------------------------------------
 

@@ -78,7 +78,11 @@ class Doors:
         self.security["open_frontend"] = f"plain (allow_plain {networks})"
 
     def _guard(self, door: str) -> sockets.Guard | None:
-        return None if self._pair is None else sockets.Guard(door, self._pair)
+        if self._pair is not None:
+            return sockets.Guard(door, self._pair)
+        # The open frontend is on the same socket, and its clients have names.
+        named = door == "frontend" and self.zap is not None
+        return sockets.Guard(door, None) if named else None
 
     def _add(self, name: str, opened: tuple[Port, Binding]) -> Port:
         port, binding = opened
@@ -93,6 +97,11 @@ class Doors:
         """Return in how many seconds an outbox is to be flushed; infinity if none."""
         boxes = (self.frontend_outbox, self.backend_outbox, self.admin_outbox)
         return min(box.flush_in(now) for box in boxes)
+
+    @property
+    def unread(self) -> int:
+        """How many replies wait until those who asked take them."""
+        return self.frontend_outbox.messages + self.admin_outbox.messages
 
     def close(self, linger_ms: int) -> None:
         """Close everything; what is not sent yet has ``linger_ms`` to leave."""

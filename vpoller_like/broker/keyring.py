@@ -13,11 +13,11 @@ from vpoller_like.transport.curve import Pair, pair_of
 
 log = logging.getLogger("vpoller.broker")
 
-#: Seconds between two looks at the file.
-LOOK = 1.0
+#: Seconds between two looks at the file; a version counts at the second one that sees it.
+LOOK = 0.4
 
-#: What tells one version of a file from another: inode, time of change, size.
-_Version = tuple[int, int, int]
+#: What tells one version of a file from another: inode, times of change (content, modes), size.
+_Version = tuple[int, int, int, int]
 
 
 class Keyring:
@@ -32,39 +32,52 @@ class Keyring:
         #: The broker's own key, if it has one.
         self.pair: Pair | None = None
         members = None
-        self._seen = self._version()
+        #: The version that was read last, and the one that was there at the last look.
+        self._seen = self._glimpsed = self._version()
+        #: Why it was not taken, if it was not.
+        self._trouble = ""
         self._next_look = 0.0
         if settings.key:
             self.pair = pair_of(keys.secret(settings.key))
             members = keys.authorized()
             if not members:
                 raise ConfigError(_nobody(settings.key, keys))
-        self.access = Access(members, settings.allow_plain, settings.plain_methods)
+        self.access = Access(members, settings.allow_plain, settings.open_methods)
 
     def look(self, now: float) -> set[str]:
-        """Read the file if it has changed; return the keys that are gone or changed."""
+        """Read the file if it has changed; return the keys that are gone or changed.
+
+        It is left to settle from one look to the next: it may be written in place. One that
+        could not be read is tried again, for what hindered need not show in the file.
+        """
         if self.pair is None or now < self._next_look:
             return set()
         self._next_look = now + LOOK
         version = self._version()
-        return set() if version == self._seen else self.reload()
+        settled, self._glimpsed = version == self._glimpsed, version
+        if not settled or (version == self._seen and not self._trouble):
+            return set()
+        return self._read()
 
     def reload(self) -> set[str]:
         """Read the file; return the keys that are gone or changed.
 
-        One that is wrong or not there changes nothing, and is logged.
+        One that is wrong, empty or not there changes nothing, and is logged.
         """
-        if self.pair is None:
-            return set()
+        self._trouble = ""  # to be told again
+        return set() if self.pair is None else self._read()
+
+    def _read(self) -> set[str]:
         self._seen = self._version()
         try:
-            if self._seen is None:
-                raise ConfigError(f"{self._keys.authorized_file} is gone")
-            members = self._keys.authorized()
+            members = self._keys.authorized_still()
             changed = self.access.renew(members)
         except ConfigError as error:
-            log.error("%s; those who were authorised before still are", error)
+            if str(error) != self._trouble:
+                log.error("%s; those who were authorised before still are", error)
+            self._trouble = str(error)
             return set()
+        self._trouble = ""
         log.info("%d keys are authorised (%d gone or changed)", len(members), len(changed))
         return changed
 
@@ -73,7 +86,7 @@ class Keyring:
             found = os.stat(self._keys.authorized_file)
         except OSError:
             return None
-        return found.st_ino, found.st_mtime_ns, found.st_size
+        return found.st_ino, found.st_mtime_ns, found.st_ctime_ns, found.st_size
 
 
 def _nobody(name: str, keys: KeyDirectory) -> str:

@@ -33,17 +33,19 @@ class PlainDesk:
         counters: Counters,
         out: list[Action],
         *,
-        timeout: float,
         new_token: Callable[[], bytes],
     ) -> None:
         self._dispatcher = dispatcher
         self._counters = counters
         self._out = out
-        self._timeout = timeout
         self._new_token = new_token
         self._asked: dict[bytes, Task] = {}
         self._tokens: dict[int, bytes] = {}
         self.peers = 0
+
+    def __len__(self) -> int:
+        """Return how many requests are with plain workers."""
+        return len(self._asked)
 
     def ask(self, task: Task, now: float) -> None:
         """Send ``task``, which the dispatcher has opened, to a plain worker."""
@@ -57,11 +59,14 @@ class PlainDesk:
                 return
         token = self._new_token()
         task.state = State.PLAIN
+        task.given_at = now
+        # Nobody needs it again: it is never given a second time. Not None, which is a task
+        # whose body is still to come.
+        task.body = b""
         self._asked[token] = task
         self._tokens[task.number] = token
         self._counters.plain += 1
-        due = min(task.deadline, now + self._timeout)
-        self._dispatcher.timetable.set(task.number, task, due)
+        self._dispatcher.timetable.set(task.number, task, self._dispatcher.plain_due(task))
         self._out.append(AskPlain(token, body))
 
     def replied(self, token: bytes, body: bytes, now: float) -> None:

@@ -6,12 +6,10 @@ import logging
 
 from vpoller_like.broker.access import Access
 from vpoller_like.broker.counters import Counters
+from vpoller_like.broker.throttle import Throttle
 from vpoller_like.transport.zap import Knock, Zap
 
 log = logging.getLogger("vpoller.broker")
-
-#: Seconds between two lines about those who are not let in.
-QUIET = 10.0
 
 
 class Porter:
@@ -20,8 +18,7 @@ class Porter:
     def __init__(self, access: Access, counters: Counters) -> None:
         self._access = access
         self._counters = counters
-        self._next_line = 0.0
-        self._untold = 0
+        self._throttle = Throttle()
 
     def answer(self, zap: Zap, ready: bool, now: float) -> None:
         """Answer those who knock; ``ready`` is what the poll said of the desk."""
@@ -34,11 +31,9 @@ class Porter:
     def _refused(self, knock: Knock, reason: str, now: float) -> None:
         """Count, and tell of it: a stranger who keeps knocking must not fill the log."""
         self._counters.refused_handshakes += 1
-        if now < self._next_line:
-            self._untold += 1
+        others = self._throttle.others(now)
+        if others is None:
             return
-        others = f" (and {self._untold} others since)" if self._untold else ""
-        self._next_line, self._untold = now + QUIET, 0
         log.warning(
             "%s: %s from %s is not let in: %s%s",
             knock.domain,

@@ -37,6 +37,7 @@ def status(
         "queued": core.dispatcher.queued,
         "queued_bytes": core.dispatcher.queued_bytes,
         "running": sum(len(w.tasks) for w in core.roster.workers.values()),
+        "plain": len(core.plain),
         "remembered": len(core.memory),
         "remembered_bytes": core.memory.bytes,
         "counters": {**core.counters.as_dict(), "evicted": core.memory.evicted},

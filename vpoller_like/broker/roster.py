@@ -15,8 +15,10 @@ from vpoller_like.broker.memory import Memory
 from vpoller_like.broker.routing import Directory, Route
 from vpoller_like.broker.seekers import Seekers
 from vpoller_like.broker.task import State, Task
+from vpoller_like.broker.throttle import Throttle
 from vpoller_like.broker.worker import Worker
 from vpoller_like.config import BrokerSettings
+from vpoller_like.errors import ProtocolError
 from vpoller_like.protocol import worker as wire
 from vpoller_like.protocol.encoding import DECODE_FAULTS, Encoding
 from vpoller_like.protocol.limits import MAX_OFFERS
@@ -61,6 +63,7 @@ class Roster:
         self.workers: dict[str, Worker] = {}
         self._owed_acks: dict[str, Worker] = {}
         self._next_heartbeat = 0.0
+        self._refusals = Throttle()
         self._listen: dict[type[Any], Callable[[Worker, Any, float], None]] = {
             wire.Results: self._results,
             wire.Heartbeat: self._heartbeat_heard,
@@ -76,10 +79,12 @@ class Roster:
             self._hello(peer, message, now, key)
             return
         worker = self._by_peer.get(peer)
-        if worker is None:
+        if worker is None or worker.key != key:
+            # A routing id may have been another connection's.
             self.stranger(peer)
             return
-        worker.last_heard = now
+        if not worker.stale:
+            worker.last_heard = now
         self._listen[type(message)](worker, message, now)
 
     def stranger(self, peer: bytes) -> None:
@@ -97,21 +102,22 @@ class Roster:
 
     def _hello(self, peer: bytes, hello: wire.Hello, now: float, key: str) -> None:
         if hello.version != wire.VERSION:
-            log.warning(
-                "worker %r speaks protocol %s, this broker %s; it is sent away",
-                hello.label,
-                hello.version,
-                wire.VERSION,
+            self._warn(
+                hello, f"it speaks protocol {hello.version}, this broker {wire.VERSION}", now
             )
             self._refuse(peer, f"this broker speaks version {wire.VERSION} of the protocol")
             return
-        signature = _signature(hello.label, hello.offers)
-        if signature is None:
+        try:
+            signature = _signature(hello.offers)
+        except ProtocolError as error:
             # Not RESYNC: it would say the same again.
+            self._warn(hello, error.message, now)
             self._counters.garbled += 1
             self._refuse(peer, "its offers cannot be read, or are too large")
             return
-        if self._is_impostor(hello, key):
+        other = self.workers.get(hello.instance)
+        if other is not None and other.key != key:
+            self._warn(hello, f"it gives itself out as {other.label}, which has another key", now)
             self._counters.unauthorized += 1
             self._refuse(peer, "another worker of this instance is known, with another key")
             return
@@ -130,17 +136,11 @@ class Roster:
         """Unlike SHUTDOWN, this leaves the worker to its other brokers, and to try again."""
         self._out.append(Tell(peer, wire.Refused(reason)))
 
-    def _is_impostor(self, hello: wire.Hello, key: str) -> bool:
-        """Say whether a worker with another key is known by this one's instance."""
-        worker = self.workers.get(hello.instance)
-        if worker is None or worker.key == key:
-            return False
-        log.warning(
-            "worker %r gives itself out as %s, which has another key; it is sent away",
-            hello.label,
-            worker.label,
-        )
-        return True
+    def _warn(self, hello: wire.Hello, why: str, now: float) -> None:
+        """Tell of a worker that is sent away; it may come again at once."""
+        others = self._refusals.others(now)
+        if others is not None:
+            log.warning("worker %r is sent away: %s%s", hello.label, why, others)
 
     def _leave_peer(self, peer: bytes, instance: str, now: float) -> None:
         """A connection belongs to one worker: the one that spoke last."""
@@ -217,7 +217,7 @@ class Roster:
             held.task,
             route,
             None,
-            share=worker.peer,
+            share=b"W" + worker.peer,
             encoding=Encoding.JSON,
             arrived=now,
             deadline=now,
@@ -278,6 +278,8 @@ class Roster:
     def send_away(self, instances: Iterable[str]) -> None:
         """Have these workers finish what they hold, and end."""
         for worker in [self.workers[i] for i in instances if i in self.workers]:
+            if worker.draining:
+                continue  # It was told, or said so itself.
             log.info("worker %s (pid %s) is told to drain", worker.label, worker.pid)
             self._close(worker)
             self._out.append(Tell(worker.peer, wire.Shutdown()))
@@ -293,9 +295,15 @@ class Roster:
             self.lose(worker, "its key is no worker's any more", now)
 
     def greet_anew(self, keys: frozenset[str]) -> None:
-        """Have the workers with these keys say again what they serve."""
+        """Have the workers with these keys say again what they serve.
+
+        They keep what they hold and are given nothing until they have; one that does not
+        within the liveness is given up as if it were silent.
+        """
         for worker in self.workers.values():
             if worker.key in keys:
+                self._close(worker)
+                worker.stale = True
                 self._out.append(Tell(worker.peer, wire.Resync()))
 
     def unreachable(self, peer: bytes, unsent: Sequence[wire.Attempt], now: float) -> None:
@@ -357,7 +365,8 @@ class Roster:
         for worker in silent:
             self._close(worker)
         for worker in silent:
-            self.lose(worker, f"silent for {now - worker.last_heard:.1f} s", now)
+            what = "asked in vain for a HELLO" if worker.stale else "silent"
+            self.lose(worker, f"{what} for {now - worker.last_heard:.1f} s", now)
         if now >= self._next_heartbeat:
             self._next_heartbeat = now + self._heartbeat
             self.probe()
@@ -379,22 +388,17 @@ def _may_run(worker: Worker, task: Task) -> bool:
     return worker.pool.serves(task.route.method, task.route.hostname)
 
 
-def _signature(label: str, offers: list[wire.Offer]) -> bytes | None:
-    """Return what is equal for workers that offer the same; None where it cannot be told.
+def _signature(offers: list[wire.Offer]) -> bytes:
+    """Return what is equal for workers that offer the same; raise ``ProtocolError`` for no offers.
 
     MessagePack has values that JSON has not, and ``methods`` tells of offers in JSON.
     """
     try:
         signature = msgspec.json.encode(offers)
     except DECODE_FAULTS as error:
-        log.warning("worker %r offers what JSON cannot say; it is sent away: %s", label, error)
-        return None
+        raise ProtocolError(f"it offers what JSON cannot say: {str(error)!r}") from error
     if len(signature) > MAX_OFFERS:
-        log.warning(
-            "worker %r offers methods of %d bytes, more than the %d allowed; it is sent away",
-            label,
-            len(signature),
-            MAX_OFFERS,
+        raise ProtocolError(
+            f"it offers methods of {len(signature)} bytes, more than the {MAX_OFFERS} allowed"
         )
-        return None
     return signature

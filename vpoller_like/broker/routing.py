@@ -33,6 +33,9 @@ class Pool:
         self.offers = offers
         self.methods: dict[str, Method] = {}
         self.workers: dict[str, Worker] = {}
+        #: Of all workers together, and of each, as it was when it was last placed.
+        self.slots = 0
+        self._slots: dict[str, int] = {}
         #: Workers with a free slot, and workers that would hold a quick task more.
         self._free: OrderedDict[str, Worker] = OrderedDict()
         self._spare: OrderedDict[str, Worker] = OrderedDict()
@@ -70,6 +73,7 @@ class Pool:
     def place(self, worker: Worker) -> None:
         """Note anew what room ``worker`` has."""
         name = worker.instance
+        self._count_slots(name, worker.slots)
         if worker.free_slots > 0:
             self._free[name] = worker
             self._spare.pop(name, None)
@@ -79,6 +83,12 @@ class Pool:
         else:
             self._free.pop(name, None)
             self._spare.pop(name, None)
+
+    def _count_slots(self, name: str, slots: int) -> None:
+        before = self._slots.get(name, 0)
+        if slots != before:
+            self.slots += slots - before
+            self._slots[name] = slots
 
     def find(self, method: str) -> Worker | None:
         """Return a worker that has room for a task of ``method``, each in turn.
@@ -119,6 +129,7 @@ class Pool:
     def remove(self, worker: Worker) -> None:
         """The worker has left."""
         del self.workers[worker.instance]
+        self.slots -= self._slots.pop(worker.instance, 0)
         self._free.pop(worker.instance, None)
         self._spare.pop(worker.instance, None)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable
 
 from vpoller_like.broker.counters import Counters
@@ -18,6 +19,9 @@ from vpoller_like.protocol.worker import Have, Held, Possession, Result, WhoHas
 RELOOK = 1.0
 #: What a search that is refused is told to wait, in milliseconds.
 RETRY_MS = 500
+#: The share of ``max_searches`` that is kept for questions to workers that join: one part of
+#: so many, however many searches there are.
+FOR_JOINERS = 10
 
 
 class Seek:
@@ -31,12 +35,31 @@ class Seek:
         self.until = until
 
 
+class Joiner:
+    """A worker that registered while ids were looked for, and is asked about them in turn."""
+
+    def __init__(self, worker: Worker, last: int) -> None:
+        self.worker = worker
+        #: From which task on it is to be asked, and up to which. Numbers only grow, and of
+        #: the later ones it is asked with all others.
+        self.begin = 0
+        self.last = last
+
+    def is_due(self, task: Task) -> bool:
+        """Say whether it is yet to be asked about ``task``."""
+        route = task.route
+        return self.begin <= task.number <= self.last and self.worker.pool.serves(
+            route.method, route.hostname
+        )
+
+
 class Seekers:
     """Tasks in state SEEKING, until a worker knows their id or none does.
 
     ``patience`` is how many seconds a worker may take to answer, and ``max_searches`` bounds
-    the searches and the questions that are open; workers that register
-    before ``grace_until`` are asked too, for they may be coming back to a new broker.
+    the searches and the questions that are open. Workers that register meanwhile are asked
+    too, as far as there is room, and the rest at later ticks; before ``grace_until`` they are
+    waited for, for they may be coming back to a new broker.
     ``not_found`` decides what becomes of a task whose id nobody knows.
     """
 
@@ -65,6 +88,8 @@ class Seekers:
         self._grace_until = grace_until
         self._not_found = not_found
         self._open: dict[int, Seek] = {}
+        #: Workers that are to be asked yet, by instance; who had a turn goes to the end.
+        self._joiners: dict[str, Joiner] = {}
         #: When each is to be looked at again.
         self._looks: Timetable[Seek] = Timetable()
 
@@ -88,8 +113,6 @@ class Seekers:
         task.state = State.SEEKING
         seek = Seek(task, max(now, self._grace_until) + self._patience)
         self._open[task.number] = seek
-        self._dispatcher.sought += 1
-        self._dispatcher.sought_bytes += len(task.body or b"")
         self._dispatcher.hold(task)
         self._dispatcher.timetable.set(task.number, task, task.deadline)
         for pool in self._directory.serving(task.route.method, task.route.hostname):
@@ -162,20 +185,52 @@ class Seekers:
 
     def worker_joined(self, worker: Worker, now: float) -> None:
         """Ask a worker that has just registered, too."""
-        for seek in self._open.values():
-            if worker.pool.serves(seek.task.route.method, seek.task.route.hostname):
-                self._ask(seek, worker, now)
+        self._joiners.pop(worker.instance, None)
+        if self._open:
+            self._joiners[worker.instance] = Joiner(worker, next(reversed(self._open)))
+            self._ask_joiners(now)
+
+    def _ask_joiners(self, now: float) -> None:
+        """Ask workers that joined as much as there is room for, each its part."""
+        if not self._joiners:
+            return
+        numbers = list(self._open)
+        for joiner in list(self._joiners.values()):
+            room = self._room_for_joiners()
+            if room <= 0:
+                return
+            del self._joiners[joiner.worker.instance]
+            if self._ask_joiner(joiner, numbers, -(-room // (len(self._joiners) + 1)), now):
+                self._joiners[joiner.worker.instance] = joiner
+
+    def _room_for_joiners(self) -> int:
+        kept = max(1, self._max_searches // FOR_JOINERS) - self.questions
+        return max(self._max_searches - self.load, kept)
+
+    def _ask_joiner(self, joiner: Joiner, numbers: list[int], most: int, now: float) -> bool:
+        """Ask about ``most`` of the tasks in ``numbers``; say whether there are more."""
+        for place in range(bisect_left(numbers, joiner.begin), len(numbers)):
+            seek = self._open[numbers[place]]
+            if not most or seek.task.number > joiner.last:
+                return not most and seek.task.number <= joiner.last
+            if joiner.is_due(seek.task):
+                most -= 1
+                self._ask(seek, joiner.worker, now)
                 self._look_at(seek, seek.until)
+            joiner.begin = seek.task.number + 1
+        return False
 
     def worker_left(self, worker: Worker, now: float) -> None:
         """A worker that is gone will not answer."""
+        self._joiners.pop(worker.instance, None)
         for seek in list(self._open.values()):
             if worker.instance in seek.pending:
                 self._answers(seek, worker)
                 self._settle(seek, now)
 
     def tick(self, now: float) -> None:
-        """Stop waiting for workers that do not answer."""
+        """Stop waiting for workers that do not answer, and ask those whose turn it is."""
+        self._ask_joiners(now)
         for seek in self._looks.pop_due(now):
             if now >= seek.until:
                 self._give_up(seek)
@@ -187,6 +242,10 @@ class Seekers:
             return
         if now < self._grace_until:
             self._look_at(seek, self._grace_until)
+            return
+        if any(joiner.is_due(seek.task) for joiner in self._joiners.values()):
+            # It may be the one that knows; the deadline bounds the wait.
+            self._look_at(seek, now + RELOOK)
             return
         route = seek.task.route
         if not route.pools and self._directory.lately_served(route.method, route.hostname, now):
@@ -219,6 +278,4 @@ class Seekers:
             self._give_up(seek)
             self._looks.cancel(task.number)
             self._dispatcher.timetable.cancel(task.number)
-            self._dispatcher.sought -= 1
-            self._dispatcher.sought_bytes -= len(task.body or b"")
             self._dispatcher.release(task)

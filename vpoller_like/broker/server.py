@@ -39,7 +39,6 @@ from vpoller_like.broker.gate import Gate
 from vpoller_like.broker.keyring import Keyring
 from vpoller_like.broker.packs import Packs, attempts
 from vpoller_like.broker.porter import Porter
-from vpoller_like.broker.roster import KEY_REFUSED
 from vpoller_like.broker.watch import Watch
 from vpoller_like.clock import Clock, monotonic
 from vpoller_like.config import BrokerSettings
@@ -89,7 +88,7 @@ class BrokerServer:
             epoch=int.from_bytes(os.urandom(4), "big") >> 9,
             new_token=lambda: os.urandom(16),
         )
-        self._watch = Watch(self._core, self._doors)
+        self._watch = Watch(self._doors)
         self._admin = Admin(
             self._core,
             self._doors.endpoints,
@@ -99,7 +98,7 @@ class BrokerServer:
             self._security,
         )
         self._porter = Porter(self._keyring.access, self._core.counters)
-        self._gate = Gate(self._keyring.access, self._core.counters)
+        self._gate = Gate(self._keyring.access, self._core.counters, clock)
         self._reload_asked = False
         self._packs = Packs()
         self._waker = Waker()
@@ -149,6 +148,7 @@ class BrokerServer:
             self._send_packs()
             self._drained()
         self._feed(StopAsked())
+        self._count_unsent()
 
     def drain(self) -> None:
         """Accept nothing new, finish what was accepted, then end. From any thread."""
@@ -220,10 +220,11 @@ class BrokerServer:
     def _backend(self, ready: set[Any]) -> None:
         port = self._doors.backend
         for message in port.receive(port.socket in ready):
-            if self._gate.lets_work(message.user):
-                self._feed(self._gate.worker_event(_worker_event(message), message.user))
+            refusal = self._gate.refusal(message.frames[0], message.user)
+            if refusal:
+                self._tell(message.frames[0], wire.Refused(refusal))
             else:
-                self._tell(message.frames[0], wire.Refused(KEY_REFUSED))
+                self._feed(self._gate.worker_event(_worker_event(message), message.user))
 
     def _plain(self, ready: set[Any]) -> None:
         port = self._doors.plain
@@ -294,7 +295,15 @@ class BrokerServer:
         if self._end_at is None and (self._core.at_rest or now > self._drain_until):
             self._feed(StopAsked())
             self._end_at = now + FAREWELL_SECONDS
-        self._stopped = self._stopped or (self._end_at is not None and now >= self._end_at)
+        if self._end_at is not None and now >= self._end_at:
+            self._stopped = self._stopped or now > self._drain_until or not self._doors.unread
+
+    def _count_unsent(self) -> None:
+        """Tell of the replies that go with the broker, for their clients did not take them."""
+        left = self._doors.unread
+        if left:
+            self._core.counters.undeliverable += left
+            log.warning("%d replies are lost: those who asked did not read them in time", left)
 
     # What goes out ---------------------------------------------------------------------
 

@@ -16,9 +16,6 @@ if TYPE_CHECKING:
 #: Whose id, and the id.
 Key = tuple[str, str]
 
-#: Clients that may wait for one task under one id.
-MAX_WAITERS = 64
-
 
 def id_reused(key: Key) -> IdReused:
     """Return the error for a second body under the id in ``key``."""
@@ -43,8 +40,6 @@ class Waiter(NamedTuple):
     envelope: Envelope
     #: The client sent ``meta`` and gets it back.
     wants_meta: bool
-    #: Monotonic seconds.
-    arrived: float
     #: On whose account it waits.
     share: bytes = b""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+from collections import OrderedDict
 from collections.abc import Iterator
 from typing import Generic, TypeVar
 
@@ -58,9 +59,24 @@ class Timetable(Generic[T]):
             heapq.heapify(self._order)
 
     def pop_due(self, now: float) -> Iterator[T]:
-        """Take out and yield all that is due at ``now``."""
+        """Take out and yield all that is due at ``now``, one by one.
+
+        What is not taken, for the taker raised, is still here and due.
+        """
         while self._order and self._order[0] * GRAIN <= now:
-            bucket = self._buckets.pop(heapq.heappop(self._order), {})
-            for number in bucket:
-                del self._where[number]
-            yield from bucket.values()
+            slot = self._order[0]
+            bucket = self._buckets.get(slot)
+            if bucket is None:
+                heapq.heappop(self._order)
+            else:
+                yield self._pop_first(slot, bucket)
+
+    def _pop_first(self, slot: int, bucket: dict[int, T]) -> T:
+        if not isinstance(bucket, OrderedDict):
+            # To take the first one out of a dict again and again is slow.
+            bucket = self._buckets[slot] = OrderedDict(bucket)
+        number, thing = bucket.popitem(last=False)
+        del self._where[number]
+        if not bucket:
+            del self._buckets[slot]
+        return thing

@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from vpoller_like.broker.core import BrokerCore
 from vpoller_like.broker.doors import Doors
 from vpoller_like.clock import monotonic
 from vpoller_like.files import file_limit, open_files
 from vpoller_like.heap import Resident, give_back
+from vpoller_like.transport.outbox import Outbox
 
 log = logging.getLogger("vpoller.broker")
 
@@ -34,9 +34,12 @@ class Watch:
     still served.
     """
 
-    def __init__(self, core: BrokerCore, doors: Doors) -> None:
-        self._core = core
-        self._doors = doors
+    def __init__(self, doors: Doors) -> None:
+        self._boxes: dict[str, Outbox] = {
+            "frontend": doors.frontend_outbox,
+            "backend": doors.backend_outbox,
+            "admin": doors.admin_outbox,
+        }
         self._next_look = 0.0
         self._next_trim = 0.0
         self._resident = Resident()
@@ -46,7 +49,7 @@ class Watch:
 
     def look(self, now: float) -> None:
         """Take in the present use; count files once a second."""
-        self._note("unsent_bytes", self._unsent())
+        self._note("unsent_bytes", self._fullest())
         if now < self._next_look:
             return
         self._next_look = now + EVERY
@@ -67,13 +70,18 @@ class Watch:
         """Return what is used of the limits outside the core, and the most that was."""
         files = open_files()
         self._judge_files(files, file_limit())
-        self._note("unsent_bytes", self._unsent())
+        self._note("unsent_bytes", self._fullest())
         size = self._resident.bytes()
         self._note("resident", size)
         return {
-            "unsent_bytes": {"now": self._unsent(), "peak": self._peaks["unsent_bytes"]},
-            "unsent_peers": {"now": sum(box.peers for box in self._outboxes)},
-            "unsent_dropped": sum(box.dropped for box in self._outboxes),
+            # The limit is each door's, so the fullest one is what to compare with it.
+            "unsent_bytes": {
+                "now": self._fullest(),
+                "peak": self._peaks["unsent_bytes"],
+                **{door: box.bytes for door, box in self._boxes.items()},
+            },
+            "unsent_peers": {door: box.peers for door, box in self._boxes.items()},
+            "unsent_dropped": {door: box.dropped for door, box in self._boxes.items()},
             "resident": {"now": size, "peak": self._peaks["resident"]},
             "max_files": {
                 "now": files,
@@ -87,13 +95,8 @@ class Watch:
         """Look no more."""
         self._resident.close()
 
-    @property
-    def _outboxes(self) -> tuple[Any, ...]:
-        doors = self._doors
-        return doors.frontend_outbox, doors.backend_outbox, doors.admin_outbox
-
-    def _unsent(self) -> int:
-        return sum(box.bytes for box in self._outboxes)
+    def _fullest(self) -> int:
+        return max(box.bytes for box in self._boxes.values())
 
     def _judge_files(self, files: int, allowed: int) -> None:
         self._note("max_files", files)

@@ -30,6 +30,7 @@ class Worker:
         "returned",
         "session",
         "slots",
+        "stale",
         "tasks",
     )
 
@@ -53,6 +54,8 @@ class Worker:
         self.ahead = hello.ahead
         self.pool = pool
         self.draining = False
+        #: It is to say HELLO again, and counts as silent until it does.
+        self.stale = False
         #: The last RESULTS heard of, and the last one acknowledged.
         self.ack = 0
         self.acked = 0

@@ -65,13 +65,15 @@ def _json(key: str, text: str) -> Any:
 def _file(key: str, path: str) -> str:
     """Read a text that is in no list of processes; the newline at its end is the editor's."""
     try:
-        with open(path, encoding="utf-8") as file:
+        with open(path, encoding="utf-8", newline="") as file:
             text = file.read(MAX_FRAME + 1)
     except OSError as error:
         raise click.UsageError(f"{key}: cannot read {path}: {error.strerror}") from error
     except UnicodeDecodeError:
         raise click.UsageError(f"{key}: {path} is not UTF-8 text") from None
-    return text.removesuffix("\n").removesuffix("\r")
+    if len(text) > MAX_FRAME:
+        raise click.UsageError(f"{key}: {path} is larger than the {MAX_FRAME} bytes of a request")
+    return text[:-2] if text.endswith("\r\n") else text.removesuffix("\n")
 
 
 #: What reads a value, by what stands between its key and the equals sign.

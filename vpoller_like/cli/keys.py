@@ -53,33 +53,48 @@ def list_(session: Session, output: str | None) -> int:
 
 @command.command("authorize")
 @click.argument("name")
-@click.option("--role", type=click.Choice(ROLES), default="caller", show_default=True)
+@click.option("--role", type=click.Choice(ROLES), help="Unless it has one: caller.")
 @click.option(
     "--methods",
-    default="*",
-    show_default=True,
     metavar="PATTERNS",
-    help="What it may ask for or, as a worker, serve: 'vm.*,host.*'.",
+    help="What it may ask for or, as a worker, serve: 'vm.*,host.*'. Unless it has some: '*'.",
 )
 @click.option("--public-key", metavar="KEY", help="Its 40 characters; else NAME.pub's here.")
 @keys_option
 @click.pass_obj
-def authorize(session: Session, name: str, role: Any, methods: str, public_key: str | None) -> int:
-    """Let NAME use the broker; said again, it changes what NAME may do.
+def authorize(
+    session: Session, name: str, role: Any, methods: str | None, public_key: str | None
+) -> int:
+    """Let NAME use the broker; said again, it changes what is said and keeps the rest.
 
     A caller asks for methods, a worker serves them, an admin asks for all of them and for
     `vpoller status` and its like. A running broker takes it up within a second, or on SIGHUP.
     """
     keys = _directory(session)
+    patterns = None if methods is None else _patterns(methods)
+    before = next((entry for entry in keys.authorized() if entry.name == name), None)
+    public = _public_key(keys, name, public_key, before)
+    if before is None:
+        entry = Authorized(name, public, role or "caller", patterns or ("*",))
+    else:
+        entry = Authorized(name, public, role or before.role, patterns or before.methods)
+    keys.authorize(entry)
+    note(f"{name} may {_rights(entry)}: {keys.authorized_file}")
+    return Exit.OK
+
+
+def _patterns(methods: str) -> tuple[str, ...]:
     patterns = tuple(pattern.strip() for pattern in methods.split(",") if pattern.strip())
     if not patterns:
         raise click.UsageError("--methods needs a pattern such as 'vm.*', or '*' for all")
-    entry = Authorized(name, _public_key(keys, name, public_key), role, patterns)
-    keys.authorize(entry)
-    what = {"caller": "ask for", "worker": "serve", "admin": "administer, and ask for"}[role]
-    allowed = "all methods" if role == "admin" else ", ".join(patterns)
-    note(f"{name} may {what} {allowed}: {keys.authorized_file}")
-    return Exit.OK
+    return patterns
+
+
+def _rights(entry: Authorized) -> str:
+    if entry.role == "admin":
+        return "administer, and ask for all methods"
+    what = "serve" if entry.role == "worker" else "ask for"
+    return f"{what} {', '.join(entry.methods) or 'nothing'}"
 
 
 @command.command("revoke")
@@ -98,21 +113,24 @@ def _directory(session: Session) -> KeyDirectory:
     return KeyDirectory(session.load().settings.security.keys)
 
 
-def _public_key(keys: KeyDirectory, name: str, given: str | None) -> str:
-    if given is None:
-        return _of_authorized(keys, name) or keys.public(name)
-    if not is_public_key(given):
-        raise click.UsageError("--public-key needs the 40 characters that NAME.pub holds")
-    return given
+def _public_key(keys: KeyDirectory, name: str, given: str | None, before: Authorized | None) -> str:
+    """Return the key to authorise: the one ``given``, that of ``before``, or the one here.
 
-
-def _of_authorized(keys: KeyDirectory, name: str) -> str | None:
-    """Return the key of one who is authorised already, and whose ``.pub`` need not be here."""
-    import os
-
-    if os.path.exists(keys.public_file(name)):
-        return None
-    return next((e.public_key for e in keys.authorized() if e.name == name), None)
+    A ``.pub`` here does not change the key of one who is authorised: it may be an old one.
+    """
+    if given is not None:
+        if not is_public_key(given):
+            raise click.UsageError("--public-key needs the 40 characters that NAME.pub holds")
+        return given
+    if before is None:
+        return keys.public(name)
+    own = _own(keys, name)
+    if own is not None and own != before.public_key:
+        raise ConfigError(
+            f"{name} is authorised with the key {before.public_key}, and "
+            f"{keys.public_file(name)} holds {own}; say which by --public-key"
+        )
+    return before.public_key
 
 
 def _rows(keys: KeyDirectory) -> list[dict[str, Any]]:

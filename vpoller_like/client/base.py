@@ -17,16 +17,8 @@ from vpoller_like.transport.requester import Requester, require_endpoint
 class NetworkClient:
     """Settings, and the connections of this process.
 
-    ``endpoint`` is a broker's frontend or a list of them; ``timeout`` is milliseconds per
-    try; ``retries`` is how often a request is sent in all; ``max_request`` is the largest
-    request in bytes.
-
-    To brokers that ask for a key, ``key`` is this client's: the name of a key in the
-    directory ``keys`` (by default ``~/.config/vpoller/keys``), or the path of a ``.key``
-    file. ``server_key`` is the brokers' public key: a name there, the path of a ``.pub``
-    file, or its 40 characters.
-
-    Raises ``ConfigError`` where one of them is wrong.
+    The arguments are told of where they are given: at :class:`~.sync.VPollerClient` and
+    :class:`~.aio.AsyncVPollerClient`.
     """
 
     def __init__(

@@ -60,6 +60,7 @@ def bind(
         if not guarded:
             _require_loopback(endpoint, remedy)
     elif endpoint.startswith("ipc://"):
+        _require_path(endpoint)
         lock = _lock_path(endpoint.removeprefix("ipc://"))
     try:
         socket.bind(endpoint)
@@ -82,6 +83,14 @@ def _require_port(endpoint: str) -> None:
     if not colon or not (port == "*" or (port.isdecimal() and int(port) < 1 << 16)):
         raise ConfigError(
             f"cannot bind {endpoint}: it needs a port from 1 to 65535 at its end, or * for any"
+        )
+
+
+def _require_path(endpoint: str) -> None:
+    if endpoint.startswith("ipc://@"):
+        raise ConfigError(
+            f"cannot bind {endpoint}: a name that begins with @ is in no directory, and every "
+            "user of this machine could connect; give a path"
         )
 
 

@@ -51,8 +51,9 @@ class Outbox:
     """The sending side of a ROUTER's port. The first frame of a message names the peer.
 
     Messages to one peer keep their order. ``max_bytes`` bounds what waits for all peers
-    together, ``peer_bytes`` what waits for one, each message counted with ``OVERHEAD``; one
-    message may wait for a peer however large it is. A message beyond that is refused. A peer
+    together, ``peer_bytes`` what waits for one, each message counted with ``OVERHEAD``. Nor
+    does one peer get more than it leaves free, so that there is room for the next one. Its
+    first message may be as large as what is free. A message beyond that is refused. A peer
     that takes nothing for ``patience`` seconds is given up.
     """
 
@@ -72,6 +73,11 @@ class Outbox:
         """For how many peers something waits."""
         return len(self._waiting)
 
+    @property
+    def messages(self) -> int:
+        """How many messages wait."""
+        return sum(len(line.messages) for line in self._waiting.values())
+
     def send(self, frames: Sequence[bytes]) -> Sent:
         """Send, or keep for later; FULL says that the message is lost."""
         if frames[0] not in self._waiting:
@@ -83,12 +89,13 @@ class Outbox:
     def _keep(self, frames: Sequence[bytes]) -> Sent:
         line = self._waiting.get(frames[0])
         size = size_of(frames)
-        if self.bytes + size > self._max_bytes:
+        free = self._max_bytes - self.bytes
+        if size > free:
             return Sent.FULL
         if line is None:
             line = self._waiting[frames[0]] = Line()
             self._next_flush = 0.0
-        elif line.bytes + size > self._peer_bytes:
+        elif line.bytes + size > min(self._peer_bytes, free):
             return Sent.FULL
         self.bytes += size
         line.push(frames)

@@ -148,9 +148,12 @@ class Port:
 
 
 def _user_of(frame: Any) -> str:
-    """Return the ZAP user id of the connection that ``frame`` came by; empty if it has none."""
+    """Return the ZAP user id of the connection that ``frame`` came by; empty if it has none.
+
+    Where ZAP was not asked, the peer itself may have said anything.
+    """
     try:
         user: str = frame.get("User-Id")
-    except zmq.ZMQError:
+    except (zmq.ZMQError, UnicodeDecodeError):
         return ""
     return user

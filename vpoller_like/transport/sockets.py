@@ -64,10 +64,14 @@ _UNREAD_REPLIES = 100
 
 
 class Guard(NamedTuple):
-    """What a door that asks for keys needs: its name for ZAP, and the broker's own key."""
+    """What a door that asks who comes needs: its name for ZAP, and the broker's own key.
+
+    Without a key it neither encrypts nor asks for one, but who comes in there is named by
+    ZAP alone: where nobody is asked, a peer may say in its own metadata who it is.
+    """
 
     door: str
-    pair: Pair
+    pair: Pair | None
 
 
 def frontend(
@@ -154,9 +158,11 @@ def _bound(
     socket = _socket(context, kind, options)
     try:
         if guard is not None:
-            serve(socket, guard.pair)
             _ask_zap(socket, guard.door)
-        binding = bind(socket, endpoint, guarded=guard is not None, remedy=remedy)
+        pair = None if guard is None else guard.pair
+        if pair is not None:
+            serve(socket, pair)
+        binding = bind(socket, endpoint, guarded=pair is not None, remedy=remedy)
     except BaseException:
         socket.close(0)
         raise

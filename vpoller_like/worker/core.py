@@ -62,7 +62,7 @@ class WorkerCore:
         self._out: list[ev.Action] = []
         self._handlers: dict[type[Any], Callable[[Any, float], None]] = {
             ev.Received: self._received,
-            ev.Refused: self._refused,
+            ev.Unsent: self._unsent,
             ev.Progress: self._progress,
             ev.Recalled: self._recalled,
             ev.Tick: self._tick,
@@ -150,7 +150,7 @@ class WorkerCore:
 
     def _resync(self, link: Link, message: wire.Resync, now: float) -> None:  # noqa: ARG002
         if not link.welcomed:
-            link.refuse(now)
+            link.back_off(now)
             return
         link.greet_again(now)
         self._greet_if_due(link, now)
@@ -161,7 +161,7 @@ class WorkerCore:
 
     # What the process says -------------------------------------------------------------
 
-    def _refused(self, event: ev.Refused, now: float) -> None:
+    def _unsent(self, event: ev.Unsent, now: float) -> None:
         self._links[event.link].unreachable(now)
 
     def _progress(self, event: ev.Progress, now: float) -> None:

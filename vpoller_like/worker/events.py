@@ -21,7 +21,7 @@ class Received(NamedTuple):
     message: FromBroker
 
 
-class Refused(NamedTuple):
+class Unsent(NamedTuple):
     """A message could not be sent: the broker is not connected, or its queue is full."""
 
     link: int
@@ -68,13 +68,13 @@ class DrainRequested(NamedTuple):
     """Finish what runs and end; the second one says: end at once."""
 
 
-Event = Received | Refused | Progress | Recalled | Tick | DrainRequested
+Event = Received | Unsent | Progress | Recalled | Tick | DrainRequested
 
 # Actions -------------------------------------------------------------------------------
 
 
 class Send(NamedTuple):
-    """Send ``message`` to the broker behind ``link``; if it cannot be, say :class:`Refused`."""
+    """Send ``message`` to the broker behind ``link``; if it cannot be, say :class:`Unsent`."""
 
     link: int
     message: FromWorker

@@ -40,10 +40,10 @@ class Link:
         self._told_at = _NEVER
         self._greeted_at = _NEVER
         self._hello_due = _NEVER
-        #: HELLOs since the last WELCOME that were answered with RESYNC.
-        self._refused = 0
+        #: HELLOs since the last WELCOME that were answered with RESYNC or REFUSED.
+        self._fruitless = 0
         #: The HELLO that was answered so last; several messages sent before it may be, too.
-        self._refused_session = 0
+        self._fruitless_session = 0
         #: The largest reply that the broker takes, in bytes.
         self.max_reply = MAX_REPLY
         self._beat_due = _NEVER
@@ -73,28 +73,28 @@ class Link:
         self.welcomed = False
         self._hello_due = max(now, self._greeted_at + HELLO_PAUSE)
 
-    def refuse(self, now: float) -> None:
+    def back_off(self, now: float) -> None:
         """RESYNC came while a HELLO was under way: it was perhaps not understood.
 
         Or it answers something that was sent before; then WELCOME follows, and nothing is
         lost by waiting. But it may be one of many, and the HELLO lost: they count once.
         """
-        if self._refused_session == self.session:
+        if self._fruitless_session == self.session:
             return
-        self._refused_session = self.session
-        self._refused += 1
-        delay = exponential(self._refused, base=2 * HELLO_EVERY, limit=HELLO_BACKOFF)
+        self._fruitless_session = self.session
+        self._fruitless += 1
+        delay = exponential(self._fruitless, base=2 * HELLO_EVERY, limit=HELLO_BACKOFF)
         self._hello_due = max(self._hello_due, now + delay)
 
     def turned_away(self, now: float) -> None:
         """The broker does not take us: ask again, less and less often."""
         self.welcomed = False
-        self.refuse(now)
+        self.back_off(now)
 
     def unreachable(self, now: float) -> None:
         """A message could not be sent. What it said is said again after the next HELLO."""
         self.welcomed = False
-        self._refused = 0
+        self._fruitless = 0
         self._hello_due = now + HELLO_RETRY
 
     def welcome(self, message: Welcome, now: float) -> bool:
@@ -105,7 +105,7 @@ class Link:
         self._liveness = message.liveness_ms / 1000
         self.max_reply = message.max_reply
         self.welcomed = True
-        self._refused = 0
+        self._fruitless = 0
         self._beat_due = now + self._heartbeat
         return lost
 

@@ -185,7 +185,7 @@ class WorkerLoop:
     def _send(self, action: ev.Send) -> None:
         sent = self._links[action.link].send(wire.encode(action.message))
         if sent is not Sent.DONE:
-            self._follow(ev.Refused(action.link, action.message))
+            self._follow(ev.Unsent(action.link, action.message))
 
     def _recall(self, action: ev.Recall) -> None:
         keys = self._executor.take_back(action.keys)

@@ -18,6 +18,7 @@ import msgspec
 from vpoller_like.agent import AgentHost, load_agents
 from vpoller_like.agent.vault import VAULT, guard_logs
 from vpoller_like.errors import VPollerError
+from vpoller_like.transport.curve import Credentials
 from vpoller_like.worker.control import WHERE, Failed, Reporter, Start, Up
 from vpoller_like.worker.core import Identity
 from vpoller_like.worker.guard import LAST_SECONDS, Guard
@@ -54,9 +55,10 @@ def main() -> None:
 def _serve(start: Start, reporter: Reporter, guard: Guard) -> int:
     """Return the exit code: 0 where the end was asked for."""
     guard.allow(SETUP_SECONDS)
-    host = _set_up(start, reporter)
-    if host is None:
+    ready = _set_up(start, reporter)
+    if ready is None:
         return 1
+    host, credentials = ready
     loop = WorkerLoop(
         start.settings.worker,
         _identity(start),
@@ -64,7 +66,7 @@ def _serve(start: Start, reporter: Reporter, guard: Guard) -> int:
         host.offers(),
         reporter,
         guard,
-        credentials=worker_credentials(start.settings),
+        credentials=credentials,
     )
     signal.signal(signal.SIGTERM, lambda *_: loop.drain())
     _die_with_parent(0)  # From here on the loop sees it, and drains.
@@ -77,10 +79,14 @@ def _serve(start: Start, reporter: Reporter, guard: Guard) -> int:
     return 0
 
 
-def _set_up(start: Start, reporter: Reporter) -> AgentHost | None:
-    """Return the agents, ready to serve; or tell the supervisor why there are none."""
+def _set_up(start: Start, reporter: Reporter) -> tuple[AgentHost, Credentials | None] | None:
+    """Return the agents, ready to serve, and what is shown to brokers.
+
+    Or tell the supervisor why there are none.
+    """
     try:
-        worker_credentials(start.settings)  # before the agents, which take their time
+        # Before the agents, which take their time.
+        credentials = worker_credentials(start.settings)
         host = AgentHost(load_agents(start.settings.worker.agents, start.settings.agents))
         host.setup()
     except VPollerError as error:
@@ -91,7 +97,7 @@ def _set_up(start: Start, reporter: Reporter) -> AgentHost | None:
         text = VAULT.hide(f"{type(error).__name__}: {error}")
         reporter.send(Failed(f"the agents cannot be set up: {text}"))
         return None
-    return host
+    return host, credentials
 
 
 def _guard(start: Start) -> Guard:

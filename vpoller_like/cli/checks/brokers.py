@@ -128,7 +128,10 @@ def alarms(status: Status) -> Iterator[Finding]:
     """Find limits of the broker that are nearly reached."""
     limits = status.get("limits", {})
     for name, use in status.get("usage", {}).items():
-        limit, now = limits.get(name), use.get("now") if isinstance(use, Mapping) else None
+        if not isinstance(use, Mapping):
+            continue
+        # Of files, the system may allow fewer than the setting wants.
+        limit, now = use.get("allowed", limits.get(name)), use.get("now")
         # What is remembered may fill its room: the oldest goes then.
         if not limit or now is None or name.startswith("remember"):
             continue

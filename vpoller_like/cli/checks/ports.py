@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import fcntl
 import os
+import socket
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import psutil
@@ -40,7 +41,7 @@ def look_at(
     door: str, endpoint: str, *, guarded: bool, running: Mapping[str, Any] | None
 ) -> Finding:
     """Say whether a broker could bind ``endpoint``, or has done so."""
-    if running is not None and endpoint in running.get("endpoints", {}).values():
+    if running is not None and _is_among(endpoint, running.get("endpoints", {}).values()):
         return report.ok(f"{door} {endpoint} is served by the broker of pid {running['pid']}")
     if endpoint.startswith("ipc://"):
         return _look_at_path(door, endpoint.removeprefix("ipc://"))
@@ -49,6 +50,26 @@ def look_at(
     except ConfigError as error:
         return report.problem(f"{door}: {error.message}", _whose(endpoint))
     return report.ok(f"{door} {endpoint} is free")
+
+
+def _is_among(endpoint: str, bound: Iterable[str]) -> bool:
+    """Say whether ``endpoint`` is one of those in ``bound``, however its host is written."""
+    places = _places(endpoint)
+    return any(endpoint == other or places & _places(other) for other in bound)
+
+
+def _places(endpoint: str) -> set[tuple[str, int]]:
+    """Return the addresses and the port that ``endpoint`` of TCP means; none where unknown."""
+    host, _, port = endpoint.removeprefix("tcp://").rpartition(":")
+    if not endpoint.startswith("tcp://") or not port.isdecimal():
+        return set()
+    if host == "*":
+        return {("0.0.0.0", int(port)), ("::", int(port))}
+    try:
+        found = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError, OverflowError):
+        return set()
+    return {(str(address[0]), int(port)) for *_, address in found}
 
 
 def _look_at_path(door: str, path: str) -> Finding:
