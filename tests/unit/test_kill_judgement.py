@@ -152,3 +152,17 @@ def test_percentiles_are_of_the_nearest_rank() -> None:
     spread = recovery.spread([float(n) for n in range(1, 201)])
     assert (spread.count, spread.p50, spread.p99, spread.longest) == (200, 100.0, 198.0, 200.0)
     assert str(recovery.spread([])) == "never seen"
+
+
+@pytest.mark.parametrize(
+    ("brokers", "waited", "found"),
+    [(2, 2.0, set()), (2, 0.5, {"unexplained"}), (1, 2.0, {"unexplained"})],
+)
+def test_a_client_that_waited_may_have_moved_to_another_broker(
+    brokers: int, waited: float, found: set[str]
+) -> None:
+    asked = Answer(SAFE, 10.0 - waited, 10.0, "", "1.1", "")
+    runs = [run(SAFE, 9.9), run(SAFE, 10.1, pid=2)]
+    assert broken(evidence([asked], runs, History(brokers))) == found
+    lost = Answer(ONCE, 10.0 - waited, 10.0, "worker_lost", "no worker knows", "")
+    assert bool(broken(evidence([lost], [], History(brokers)))) == bool(found)

@@ -34,7 +34,7 @@ class History:
     """Everything that was done."""
 
     def __init__(self, brokers: int = 1) -> None:
-        self._brokers = brokers
+        self.brokers = brokers
         self.blows: list[Blow] = []
         self.deaths: list[Death] = []
         #: When each death's successor gave its first reply, if it is known.
@@ -69,7 +69,7 @@ class History:
 
     def life_at(self, when: float) -> int | None:
         """Return which life of the broker a reply received then came from; None if unsure."""
-        if self._brokers > 1:
+        if self.brokers > 1:
             return None
         before = [death for death in self.deaths if death.at <= when]
         if before and when < before[-1].successor + BLURRED:

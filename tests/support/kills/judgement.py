@@ -21,6 +21,9 @@ REMEMBERED = frozenset(["", "task_failed", "worker_lost"])
 SILENT = frozenset(["timeout", "unreachable"])
 #: Seconds for which an id is sure to be remembered.
 MEMORY = 55.0
+#: Seconds after which an asking may have moved to another broker: with the connection on which
+#: some older one had waited for its whole try.
+PATIENCE = 1.0
 
 
 class Evidence(NamedTuple):
@@ -136,18 +139,29 @@ def unexplained(evidence: Evidence) -> Breaches:
     """Find further runs of a request without anything that befell the worker before.
 
     A further run is explained by a blow to the process of the run before it, or by its
-    being that of a process that was stopped and came back with its old tasks.
+    being that of a process that was stopped and came back with its old tasks; where there are
+    several brokers also by a client that moved to another one while the request still waited
+    at the first.
     """
     history = evidence.history
     for number, runs in evidence.runs.items():
         for first, second in pairwise(runs):
             earlier = any(history.blows_to(first.pid, second.started))
             zombie = any(b.kind == STOP for b in history.blows_to(second.pid, second.started))
-            if not (earlier or zombie):
+            moved = _has_moved(evidence, number, first.started, second.started)
+            if not (earlier or zombie or moved):
                 yield (
                     f"request {number} ran in {first.pid} and again in {second.pid} "
                     f"{second.started - first.started:.3f} s later, with nothing done to either"
                 )
+
+
+def _has_moved(evidence: Evidence, number: int, since: float, until: float) -> bool:
+    """Say whether somebody who asked before ``since`` had waited long enough at ``until``."""
+    return evidence.history.brokers > 1 and any(
+        answer.sent <= since <= answer.received and until - answer.sent >= PATIENCE
+        for answer in evidence.answers.get(number, ())
+    )
 
 
 def lost_with_worker(evidence: Evidence) -> set[int]:
@@ -181,7 +195,9 @@ def too_many_lost(evidence: Evidence) -> Breaches:
         yield f"{count} requests are worker_lost; {most} are the most that the kills explain"
     for number in lost_with_broker(evidence):
         answers = evidence.answers[number]
-        if not evidence.history.broker_died_within(answers[0].sent, answers[-1].received):
+        moved = any(_has_moved(evidence, number, a.received, a.received) for a in answers)
+        died = evidence.history.broker_died_within(answers[0].sent, answers[-1].received)
+        if not (died or moved):
             yield f"request {number}: no worker knows of it, though no broker has died meanwhile"
 
 
