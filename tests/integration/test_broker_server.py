@@ -567,3 +567,19 @@ def test_a_busy_broker_ends_at_once_on_the_second_sigterm_and_answers_what_is_le
         assert mark == b"runs"
         assert decode_object(body)["error"]["code"] == "worker_lost"
         assert process.code() == 0
+
+
+def test_a_broker_that_ends_at_once_can_be_told_to_from_another_thread(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with RunningBroker() as broker:
+        wake = broker.server._waker.wake
+
+        def wake_slowly() -> None:
+            # The loop has the time to end, and to close what it is woken by.
+            time.sleep(0.3)
+            wake()
+
+        monkeypatch.setattr(broker.server._waker, "wake", wake_slowly)
+        broker.server.stop()
+        assert broker.ended()

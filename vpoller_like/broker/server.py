@@ -158,8 +158,10 @@ class BrokerServer:
 
     def stop(self) -> None:
         """End now; what is not answered is answered ``shutting_down`` or ``worker_lost``."""
-        self._stopped = True
+        # In this order: once it is told, the loop may end and close the waker at any moment.
+        # Should it be awake and asleep again before that, it finds out at its next tick.
         self._waker.wake()
+        self._stopped = True
 
     def reload(self) -> None:
         """Read the list of those who may use the broker again. From any thread."""
