@@ -466,3 +466,18 @@ def test_a_port_without_a_peer_is_full() -> None:
     finally:
         port.close()
         context.term()
+
+
+def test_a_port_watched_rarely_is_read_to_its_end_without_another_tick(pair: Pair) -> None:
+    poll = Poll()
+    poll.watch_rarely(pair.port)
+    pair.port.max_burst = 8
+    dealer = pair.dealer()
+    for number in range(300):
+        dealer.send(b"%d" % number)
+    got: list[bytes] = []
+    deadline = time.monotonic() + PATIENCE
+    while len(got) < 300 and time.monotonic() < deadline:
+        ready = poll.wait(0.01)
+        got.extend(message.frames[1] for message in pair.port.receive(pair.port.socket in ready))
+    assert got == [b"%d" % number for number in range(300)]

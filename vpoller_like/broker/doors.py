@@ -13,6 +13,9 @@ from vpoller_like.transport.poll import Poll
 from vpoller_like.transport.port import Port
 from vpoller_like.transport.zap import Zap
 
+#: Operators' requests that are answered in one turn of the loop.
+ADMIN_BURST = 8
+
 
 class Doors:
     """Binds all endpoints; raises ``ConfigError`` where one cannot be bound.
@@ -41,6 +44,8 @@ class Doors:
         for port in (self.frontend, self.admin):
             # The routing id before them, the body after them, and one that says "too many".
             port.max_frames = 1 + settings.max_frames + 2
+        # A report of thousands of workers takes its time, and clients wait meanwhile.
+        self.admin.max_burst = ADMIN_BURST
         self.backend_peers = PeerMonitor(self.backend)
         self.plain_peers = PeerMonitor(self.plain)
         self.poll = Poll()

@@ -18,6 +18,7 @@ class Poll:
     def __init__(self) -> None:
         self._watched: list[tuple[Any, int]] = []
         self._by_descriptor: dict[int, zmq.Socket[bytes]] = {}
+        self._rare_ports: list[Port] = []
 
     def watch(self, source: Port | zmq.Socket[bytes] | int) -> None:
         """Also wait for this port, socket or file descriptor to become readable."""
@@ -32,6 +33,8 @@ class Poll:
         ZMQ_FD), and a send may swallow one: whoever watches rarely also looks at the
         source by itself now and then.
         """
+        if isinstance(source, Port):
+            self._rare_ports.append(source)
         socket = source.socket if isinstance(source, Port) else source
         descriptor = int(socket.getsockopt(zmq.FD))
         self._by_descriptor[descriptor] = socket
@@ -47,9 +50,11 @@ class Poll:
         Waits at most ``timeout`` seconds. A signal's Python handler runs before this
         returns, which it then does early.
         """
-        milliseconds = max(0, int(timeout * 1000 + 0.999))
+        # No descriptor tells of what a burst has left.
+        left = {port.socket for port in self._rare_ports if port.has_more}
+        milliseconds = 0 if left else max(0, int(timeout * 1000 + 0.999))
         try:
             ready = zmq.backend.zmq_poll(self._watched, milliseconds)
         except InterruptedError:
-            return set()
-        return {self._by_descriptor.get(source, source) for source, _ in ready}
+            return left
+        return left.union(self._by_descriptor.get(source, source) for source, _ in ready)

@@ -7,7 +7,6 @@ integers, frame by frame.
 
 from __future__ import annotations
 
-import contextlib
 import enum
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -66,6 +65,10 @@ class Port:
         #: Frames that every message has; then it is asked whether more follow.
         self._certain = 2 if socket.getsockopt(zmq.TYPE) == zmq.ROUTER else 1
         self._burst = 1
+        #: Messages that one call of ``receive`` takes at most.
+        self.max_burst = MAX_BURST
+        #: The last ``receive`` stopped before it found nothing more.
+        self.has_more = False
         #: Frames of a message that are kept, the routing id among them.
         self.max_frames = MAX_FRAMES
         #: The message whose surplus frames are being thrown away.
@@ -82,12 +85,13 @@ class Port:
         ``BURST_BYTES``, and amid a message of very many frames, which is read on in the
         next turn.
         """
+        self.has_more = ready
         if not ready:
             self._burst = 1
             return []
         messages: list[Message] = []
         size = 0
-        with contextlib.suppress(zmq.Again):
+        try:
             for _ in range(self._burst):
                 message = self._receive_one() if self._overlong is None else self._skip()
                 if message is None:
@@ -96,7 +100,9 @@ class Port:
                 size += sum(map(len, message.frames))
                 if size >= BURST_BYTES:
                     break
-        self._burst = min(self._burst * 2, MAX_BURST)
+        except zmq.Again:
+            self.has_more = False
+        self._burst = min(self._burst * 2, self.max_burst)
         return messages
 
     def _receive_one(self) -> Message | None:
