@@ -422,8 +422,8 @@ def test_what_a_dead_worker_cannot_be_sent_is_not_lost() -> None:
         server._feed(Request((b"client", b""), body, parse_head(body)))
         server._send_packs()
         assert len(server._core.roster.workers["instance of ghost"].tasks) == 1
-        server._bury(set())
-        server._bury(set())
+        server._gone_workers(set())
+        server._gone_workers(set())
         assert not server._core.roster.workers
         assert server._core.counters.worker_lost == 0
         assert server._core.dispatcher.queued == 1

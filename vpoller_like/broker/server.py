@@ -14,14 +14,13 @@ from vpoller_like.broker import intake
 from vpoller_like.broker.admin import Admin
 from vpoller_like.broker.core import BrokerCore
 from vpoller_like.broker.doors import Doors
+from vpoller_like.broker.ending import Ending
 from vpoller_like.broker.events import (
     Action,
     AskPlain,
-    DrainAsked,
     Event,
     Give,
     KeysChanged,
-    PeerGone,
     PeerLeft,
     PlainGarbled,
     PlainPeers,
@@ -36,6 +35,7 @@ from vpoller_like.broker.events import (
     WorkerSays,
 )
 from vpoller_like.broker.gate import Gate
+from vpoller_like.broker.gone import Gone
 from vpoller_like.broker.keyring import Keyring
 from vpoller_like.broker.packs import Packs, attempts
 from vpoller_like.broker.porter import Porter
@@ -53,12 +53,6 @@ log = logging.getLogger("vpoller.broker")
 
 #: Seconds between two ticks of the core.
 TICK = 0.05
-#: Seconds that the messages of a worker that is gone may take to be read.
-BURY_SECONDS = 0.2
-#: Seconds between the last reply and the end. A DEALER with ZMQ_IMMEDIATE, such as our
-#: client's, loses what it has received and not read when the connection breaks; and whoever
-#: asks meanwhile hears that the broker shuts down.
-FAREWELL_SECONDS = 0.25
 #: Milliseconds for the last replies to leave.
 LINGER_MS = 1000
 #: Internal errors that are logged, and after them one of so many.
@@ -104,15 +98,9 @@ class BrokerServer:
         self._waker = Waker()
         self._doors.poll.watch(self._waker.fd)
         self._next_tick = 0.0
-        #: Workers that a send did not find, before the last wait and since then.
-        self._gone: set[bytes] = set()
-        self._newly_gone: set[bytes] = set()
-        #: What was given to them since and has not left.
-        self._unsent: dict[bytes, list[wire.Attempt]] = {}
-        self._bury_by = 0.0
-        self._drain_until: float | None = None
+        self._gone = Gone(self._packs)
+        self._ending = Ending(settings.drain_ms / 1000)
         self._stopped = False
-        self._end_at: float | None = None
         self._perform: dict[type[Any], Callable[[Any], object]] = {
             Reply: self._reply,
             Give: self._packs.add,
@@ -128,7 +116,7 @@ class BrokerServer:
     @property
     def draining(self) -> bool:
         """The end has begun."""
-        return self._drain_until is not None
+        return self._ending.has_begun
 
     def run(self) -> None:
         """Serve until :meth:`drain` has finished or :meth:`stop` is called."""
@@ -139,7 +127,7 @@ class BrokerServer:
             self._knocks(ready)
             self._frontend(ready)
             self._backend(ready)
-            self._bury(ready)
+            self._gone_workers(ready)
             self._plain(ready)
             self._admin_requests(ready)
             self._peers(ready)
@@ -152,8 +140,7 @@ class BrokerServer:
 
     def drain(self) -> None:
         """Accept nothing new, finish what was accepted, then end. From any thread."""
-        if self._drain_until is None:
-            self._drain_until = self._clock() + self._settings.drain_ms / 1000
+        if self._ending.ask(self._clock()):
             self._waker.wake()
 
     def stop(self) -> None:
@@ -250,17 +237,9 @@ class BrokerServer:
             self._doors.plain_peers.read()
             self._feed(PlainPeers(self._doors.plain_peers.peers))
 
-    def _bury(self, ready: set[Any]) -> None:
-        """Give up workers that are gone, once what they had sent before is read."""
-        if not (self._gone or self._newly_gone):
-            return
-        if self._doors.backend.socket in ready and self._clock() < self._bury_by:
-            return
-        gone, self._gone, self._newly_gone = self._gone, self._newly_gone, set()
-        self._bury_by = self._clock() + BURY_SECONDS
-        for peer in gone:
-            unsent = [*self._unsent.pop(peer, ()), *self._packs.withdraw(peer)]
-            self._feed(PeerGone(peer, unsent))
+    def _gone_workers(self, ready: set[Any]) -> None:
+        for event in self._gone.take(self._doors.backend.socket in ready, self._clock()):
+            self._feed(event)
 
     # Time ------------------------------------------------------------------------------
 
@@ -268,7 +247,7 @@ class BrokerServer:
         """Wait for something to do, until the next tick; at a tick, look everywhere."""
         now = self._clock()
         left = min(self._next_tick - now, self._doors.flush_in(now))
-        if self._gone or self._newly_gone:
+        if self._gone:
             left = 0.0
         ready = self._doors.poll.wait(min(TICK, max(0.0, left)))
         return ready if self._clock() < self._next_tick else ready | self._doors.poll.rare()
@@ -285,20 +264,14 @@ class BrokerServer:
         now = self._clock()
         self._doors.frontend_outbox.flush(now)
         self._doors.admin_outbox.flush(now)
-        self._newly_gone.update(self._doors.backend_outbox.flush(now))
+        self._gone.note(self._doors.backend_outbox.flush(now))
 
     def _drained(self) -> None:
-        if self._drain_until is None:
-            return
-        if not self._core.draining:
-            log.info("draining")
-            self._feed(DrainAsked())
-        now = self._clock()
-        if self._end_at is None and (self._core.at_rest or now > self._drain_until):
-            self._feed(StopAsked())
-            self._end_at = now + FAREWELL_SECONDS
-        if self._end_at is not None and now >= self._end_at:
-            self._stopped = self._stopped or now > self._drain_until or not self._doors.unread
+        if self._ending.has_begun:
+            for event in self._ending.events(lambda: self._core.at_rest, self._clock()):
+                self._feed(event)
+            over = self._ending.is_over(self._doors.unread, self._clock())
+            self._stopped = self._stopped or over
 
     def _count_unsent(self) -> None:
         """Tell of the replies that go with the broker, for their clients did not take them."""
@@ -332,13 +305,13 @@ class BrokerServer:
     def _tell(self, peer: bytes, message: wire.FromBroker) -> bool:
         sent = self._doors.backend_outbox.send((peer, *wire.encode(message)))
         if sent is not Sent.DONE:
-            self._newly_gone.add(peer)
+            self._gone.note([peer])
         return sent is Sent.DONE
 
     def _send_packs(self) -> None:
         for peer, tasks in self._packs.take():
             if not self._tell(peer, tasks):
-                self._unsent.setdefault(peer, []).extend(attempts(tasks.items))
+                self._gone.keep(peer, attempts(tasks.items))
 
     def _ask_plain(self, action: AskPlain) -> None:
         if self._doors.plain.send((action.token, b"", action.body)) is not Sent.DONE:
