@@ -40,6 +40,8 @@ def test_sigterm_lets_running_tasks_finish_and_leaves_no_process(
 ) -> None:
     with RunningWorker(tmp_path, backend.endpoint, processes=2) as worker:
         peer, _ = backend.expect_from(wire.Hello)
+        # One that is not up yet just ends.
+        backend.expect(wire.Hello)
         backend.give(peer, backend.task("tally.quick", seconds=1.5))
         backend.expect(wire.Heartbeat)
         worker.send(signal.SIGTERM)
