@@ -42,6 +42,8 @@ class BrokerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_request: BodyBytes = 1 << 20
     #: Largest body of a reply; a worker's larger one becomes ``too_large``.
     max_reply: BodyBytes = 16 << 20
+    #: Requests in one batch.
+    max_batch: Positive = 1000
     #: Frames before a request's body, the delimiter included.
     max_frames: Annotated[int, msgspec.Meta(ge=1, le=64)] = 8
     #: Requests of one principal (without CURVE: of one connection) that are not answered

@@ -60,7 +60,7 @@ def still_serves(broker: RunningBroker) -> None:
         (b"", "bad_request", "empty body"),
         (b"{}", "bad_request", "missing field method"),
         (b'"helper"', "bad_request", "expected a JSON object, got str"),
-        (b"[1]", "bad_request", "expected a JSON object, got array"),
+        (b"[]", "bad_request", "an empty batch; send an array of requests"),
         (b"not json", "bad_request", "not valid JSON"),
         (b'{"method": "echo", "data": NaN}', "bad_request", "not valid JSON"),
         (b'{"method": "echo\xff"}', "bad_request", "not UTF-8"),

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -55,7 +56,7 @@ def test_everything_comes_out_once_by_priority_and_each_share_in_its_order(
     pairs: list[tuple[int, int]],
 ) -> None:
     queue, tasks = queue_of(pairs)
-    out = [queue.pop() for _ in range(len(queue))]
+    out = [queue.pop(0.0) for _ in range(len(queue))]
     assert not queue
     assert sorted(t.number for t in out) == [t.number for t in tasks]
     assert [t.priority for t in out] == sorted((t.priority for t in tasks), reverse=True)
@@ -72,7 +73,7 @@ def test_of_n_that_wait_none_is_passed_over_n_times(pairs: list[tuple[int, int]]
     everybody = len({item.share for item in queue})
     while queue:
         waiting = {item.share for item in queue}
-        served = queue.pop().share
+        served = queue.pop(0.0).share
         passed[served] = 0
         for share in waiting - {served}:
             passed[share] += 1
@@ -89,15 +90,24 @@ def test_what_is_taken_out_is_gone_and_the_rest_is_not(
         queue.remove(tasks[number])
     assert {item.number for item in queue} == set(range(len(tasks))) - gone
     assert len(queue) == len(tasks) - len(gone)
-    assert {queue.pop().number for _ in range(len(queue))} == set(range(len(tasks))) - gone
+    assert {queue.pop(0.0).number for _ in range(len(queue))} == set(range(len(tasks))) - gone
 
 
 @given(arrivals)
 def test_what_is_put_back_is_the_next_one_again(pairs: list[tuple[int, int]]) -> None:
     queue, _ = queue_of(pairs)
-    first = queue.pop()
+    first = queue.pop(0.0)
     queue.push_front(first)
-    assert queue.pop() is first
+    assert queue.pop(0.0) is first
+
+
+@given(arrivals)
+def test_what_comes_too_late_is_nobodys_turn(pairs: list[tuple[int, int]]) -> None:
+    queue, _ = queue_of([(share, 4) for share, _ in pairs])
+    first = queue.pop(1.0)
+    left = [item for item in queue if item.share == first.share]
+    if left:
+        assert queue.pop(1.0) is left[0]
 
 
 # The timetable -------------------------------------------------------------------------
@@ -112,52 +122,63 @@ steps = st.lists(
 )
 
 
+class Thing:
+    """Something that is due at a time."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.slot = 0
+
+
 @settings(max_examples=200)
 @given(steps)
 def test_each_thing_is_due_at_its_time_and_once(script: list[tuple[str, int, float]]) -> None:
-    timetable: Timetable[int] = Timetable()
+    timetable: Timetable[Thing] = Timetable()
+    things = [Thing(number) for number in range(10)]
     due: dict[int, float] = {}
     now = 0.0
     for step, number, value in script:
         if step == "set":
             due[number] = now + value
-            timetable.set(number, number, now + value)
+            timetable.set(things[number], now + value)
         elif step == "cancel":
             due.pop(number, None)
-            timetable.cancel(number)
+            timetable.cancel(things[number])
         else:
             now += value
-            popped = list(timetable.pop_due(now))
+            popped = [thing.number for thing in timetable.pop_due(now)]
             assert len(popped) == len(set(popped))
             assert all(due[item] <= now for item in popped), "too early"
             for item in popped:
                 del due[item]
             assert all(when > now - 2 * GRAIN for when in due.values()), "too late"
-        assert len(timetable) == len(due)
+        assert {thing.number for thing in timetable} == set(due)
         assert len(timetable._order) <= 2 * len(timetable._buckets) + SLACK + 1
     list(timetable.pop_due(now + 100))
     assert not timetable._order
     assert not timetable._buckets
-    assert not len(timetable)
+    assert not list(timetable)
 
 
 def test_what_is_due_and_was_not_taken_is_still_due() -> None:
-    timetable: Timetable[int] = Timetable()
-    for number in range(5):
-        timetable.set(number, number, 1.0)
+    timetable: Timetable[Thing] = Timetable()
+    things = [Thing(number) for number in range(5)]
+    for thing in things:
+        timetable.set(thing, 1.0)
     first = next(timetable.pop_due(2.0))
-    timetable.cancel(3)
-    assert [first, *timetable.pop_due(2.0)] == [0, 1, 2, 4]
+    timetable.cancel(things[3])
+    assert [t.number for t in (first, *timetable.pop_due(2.0))] == [0, 1, 2, 4]
     assert not timetable._order
     assert not timetable._buckets
 
 
 @given(st.integers(1, 400))
 def test_what_was_cancelled_leaves_no_place_behind(count: int) -> None:
-    timetable: Timetable[int] = Timetable()
+    timetable: Timetable[Thing] = Timetable()
     for number in range(count):
-        timetable.set(number, number, 1000.0 * number)
-        timetable.cancel(number)
+        thing = Thing(number)
+        timetable.set(thing, 1000.0 * number)
+        timetable.cancel(thing)
     assert len(timetable._order) <= SLACK + 1
     assert not timetable._buckets
 
@@ -243,6 +264,6 @@ def test_tasks_of_two_sessions_are_sent_apart() -> None:
     packs = Packs()
     first, second = giving(1, 1, 1), giving(1, 2, 1)
     packs.add(first)
-    packs.add(second._replace(session=2))
+    packs.add(msgspec.structs.replace(second, session=2))
     taken: Callable[[], Any] = packs.take
     assert [(tasks.session, len(tasks.items)) for _, tasks in taken()] == [(1, 1), (2, 1)]

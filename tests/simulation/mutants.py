@@ -115,7 +115,7 @@ def a_result_is_taken_from_whoever_brings_it() -> Iterator[None]:
 @dies_by("NothingIsGivenPastItsDeadline")
 def what_waits_is_given_however_late() -> Iterator[None]:
     def give_next(self: Dispatcher, worker: Worker, route: Route, now: float) -> None:
-        task = route.queue.pop()
+        task = route.queue.pop(now)
         self._left_queue(task)
         self.give(worker, task, now)
 
@@ -154,8 +154,9 @@ def a_worker_remembers_everything() -> Iterator[None]:
 
 @dies_by("NobodyIsPassedOver")
 def the_first_client_is_served_until_it_has_nothing_left() -> Iterator[None]:
-    def pop(self: FairQueue) -> Task:
-        task = self.first()
+    def pop(self: FairQueue, now: float) -> Task:
+        shares = self._levels[max(self._levels)]
+        task = next(iter(next(iter(shares.values())).values()))
         self.remove(task)
         return task
 
@@ -190,7 +191,7 @@ def everything_is_safe_to_run_twice() -> Iterator[None]:
 @dies_by("RunsOnce")
 def what_nobody_knows_is_run() -> Iterator[None]:
     def not_found(self: Admission, task: Task, now: float) -> None:
-        self._start(task, now)
+        self._dispatcher.start(task, now)
 
     with patch.object(Admission, "not_found", not_found):
         yield

@@ -157,11 +157,11 @@ class Stage:
             "by_key": core.dispatcher.by_key,
             "queued": core.dispatcher.queued,
             "queued_bytes": core.dispatcher.queued_bytes,
-            "due": core.dispatcher.timetable._where,
+            "due": list(core.dispatcher.timetable),
             "due_buckets": core.dispatcher.timetable._buckets,
             "due_order": core.dispatcher.timetable._order,
             "seeks": core.seekers._open,
-            "looks": core.seekers._looks._where,
+            "looks": list(core.seekers._looks),
             "joiners": core.seekers._joiners,
             "look_buckets": core.seekers._looks._buckets,
             "look_order": core.seekers._looks._order,
@@ -206,8 +206,8 @@ class Stage:
         assert self.core.seekers.questions == asked
         self._check_holders(tasks)
         due = {t.number for t in tasks if t.state is not State.RUNNING}
-        assert set(dispatcher.timetable._where) == due
-        assert set(self.core.seekers._looks._where) == {t.number for t in sought}
+        assert {t.number for t in dispatcher.timetable} == due
+        assert {seek.number for seek in self.core.seekers._looks} == {t.number for t in sought}
         assert {t.key: t for t in tasks if t.key is not None} == dispatcher.by_key
         live = Counter(id(task.route) for task in tasks)
         for route in self.core.directory.routes.values():

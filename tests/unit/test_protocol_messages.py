@@ -109,7 +109,8 @@ def test_a_request_of_a_later_version_may_say_more() -> None:
         (b"\x8f", Encoding.MSGPACK),
         (b"\xde", Encoding.MSGPACK),
         (b"\xdf", Encoding.MSGPACK),
-        (b"\x90", Encoding.JSON),
+        (b"\x90", Encoding.MSGPACK),
+        (b"\xdd", Encoding.MSGPACK),
         (b"\xff", Encoding.JSON),
     ],
 )

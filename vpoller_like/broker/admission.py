@@ -25,7 +25,7 @@ from vpoller_like.errors import (
 )
 from vpoller_like.protocol.encoding import encoding_of
 from vpoller_like.protocol.reply import ReplyMeta, failure
-from vpoller_like.protocol.request import DEFAULT_PRIORITY, Meta, fingerprint
+from vpoller_like.protocol.request import DEFAULT_PRIORITY, Head, Meta, fingerprint
 
 #: A request may have been under way this long, in seconds, when its ``age_ms`` is read.
 TRANSIT = 1.0
@@ -81,7 +81,8 @@ class Admission:
 
     def _request(self, event: Request, now: float) -> None:
         meta = event.head.meta
-        waiter = _waiter(event)
+        share = _share(event)
+        waiter = Waiter(event.envelope, meta is not None, share, event.index)
         key, mark = None, None
         if meta is not None and meta.id is not None:
             key, mark = (event.principal, meta.id), _mark(event.body)
@@ -89,17 +90,29 @@ class Admission:
                 return
         if self.draining:
             raise ShuttingDown("the broker is shutting down; ask again, or ask another broker")
-        route = self._route(event, waiter.share, now)
-        # Looked for early: a task that is refused need not be made.
-        may_wait = bool(route.queue)
-        if may_wait:
-            self._dispatcher.require_room(route, waiter.share, len(event.body))
-        task = self.begun = self._task(event, waiter, route, key, mark, now)
+        route = self._route(event.head, now)
+        self._dispatcher.require_quota(share, route)
+        task = self.begun = Task(
+            self._new_number(),
+            route,
+            event.body,
+            share,
+            encoding_of(event.body),
+            now,
+            self._deadline(meta, now),
+            DEFAULT_PRIORITY if meta is None else meta.priority,
+            key,
+            mark,
+            [waiter],
+            given_at=now,
+        )
         if key is not None and meta is not None and self._may_have_run(meta, now):
-            self._seek(task, now, may_wait)
-        else:
+            self._seek(task, now)
+        elif route is self._plain_route:
             self._dispatcher.open(task)
-            self._start(task, now, may_wait)
+            self._plain.ask(task, now)
+        else:
+            self._dispatcher.submit(task, now)
 
     # Ids -------------------------------------------------------------------------------
 
@@ -141,20 +154,19 @@ class Admission:
             return False
         return self._memory.may_have_forgotten(now - meta.age_ms / 1000 - TRANSIT)
 
-    def _seek(self, task: Task, now: float, may_wait: bool) -> None:
+    def _seek(self, task: Task, now: float) -> None:
         assert self._seekers is not None
         if task.route is self._plain_route:
             raise _plain_forgets()
         self._seekers.require_room(task.route)
-        if not may_wait:
-            self._dispatcher.require_room(task.route, task.share, len(task.body or b""))
+        self._dispatcher.require_room(task.route, task.share, len(task.body or b""))
         self._dispatcher.open(task)
         self._seekers.start(task, now)
 
     def not_found(self, task: Task, now: float) -> None:
         """No worker knows the id of ``task``, which may have run all the same."""
         if task.route.retry_safe:
-            self._start(task, now)
+            self._dispatcher.start(task, now)
         elif task.route.pools:
             message = (
                 f"no worker knows what became of this id; {task.route.method} may have run, and "
@@ -168,15 +180,13 @@ class Admission:
 
     # Routes ----------------------------------------------------------------------------
 
-    def _route(self, event: Request, share: bytes, now: float) -> Route:
-        """Return where the request goes; raise where nobody serves it, or ``share`` is spent."""
-        method, hostname = event.head.method, event.head.hostname or None
+    def _route(self, head: Head, now: float) -> Route:
+        """Return where the request goes; raise where nobody serves it."""
+        method, hostname = head.method, head.hostname or None
         route = self._directory.routes.get((method, hostname))
         if route is None or not route.pools:
-            route = self._rare_route(method, hostname, now)
-        else:
-            route.last_used = now
-        self._dispatcher.require_quota(share, route)
+            return self._rare_route(method, hostname, now)
+        route.last_used = now
         return route
 
     def _rare_route(self, method: str, hostname: str | None, now: float) -> Route:
@@ -218,54 +228,18 @@ class Admission:
         ]
         return [task for route in routes for task in route.queue]
 
-    # Tasks -----------------------------------------------------------------------------
-
-    def _task(
-        self,
-        event: Request,
-        waiter: Waiter,
-        route: Route,
-        key: Key | None,
-        mark: bytes | None,
-        now: float,
-    ) -> Task:
-        meta = event.head.meta
-        task = Task(
-            self._new_number(),
-            route,
-            event.body,
-            share=waiter.share,
-            encoding=encoding_of(event.body),
-            arrived=now,
-            deadline=self._deadline(meta, now),
-            priority=DEFAULT_PRIORITY if meta is None else meta.priority,
-            key=key,
-            fingerprint=mark,
-        )
-        task.waiters.append(waiter)
-        return task
-
     def _deadline(self, meta: Meta | None, now: float) -> float:
         if meta is None or meta.deadline_ms is None:
             return now + self._default_deadline
         return now + meta.deadline_ms / 1000
-
-    def _start(self, task: Task, now: float, may_wait: bool = False) -> None:
-        if task.route is self._plain_route:
-            self._plain.ask(task, now)
-        else:
-            self._dispatcher.submit(task, now, may_wait)
 
     def refuse(self, event: Request, error: RequestError) -> None:
         """Answer a request that became no task."""
         meta = event.head.meta
         encoding = encoding_of(event.body)
         told = ReplyMeta(id=meta.id if meta else None)
-        self._dispatcher.reply(_waiter(event), failure(error, encoding), told, encoding)
-
-
-def _waiter(event: Request) -> Waiter:
-    return Waiter(event.envelope, event.head.meta is not None, _share(event))
+        waiter = Waiter(event.envelope, meta is not None, index=event.index)
+        self._dispatcher.reply(waiter, failure(error, encoding), told, encoding)
 
 
 def _share(event: Request) -> bytes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -18,7 +18,6 @@ from vpoller_like.broker.seekers import Seekers
 from vpoller_like.broker.task import State, Task
 from vpoller_like.config import BrokerSettings
 from vpoller_like.errors import RequestError, ShuttingDown, TaskFailed, WorkerLost
-from vpoller_like.protocol.envelope import Envelope
 
 #: Seconds between two looks at what is idle.
 SWEEP = 5.0
@@ -124,20 +123,39 @@ class BrokerCore:
             self._number += 1
         return self._number
 
-    def handle(self, event: ev.Event, now: float) -> list[ev.Action]:
+    def handle(self, event: ev.Event, now: float) -> Sequence[ev.Action]:
         """Take in ``event`` and return what is to be done, in order."""
         self._handlers[type(event)](event, now)
         return self._take_actions()
 
-    def _take_actions(self) -> list[ev.Action]:
+    def handle_all(
+        self,
+        events: Iterable[ev.Event],
+        now: float,
+        on_fault: Callable[[Exception, ev.Event], object],
+    ) -> Sequence[ev.Action]:
+        """Take in one event after the other; a fault at one ends nothing but that one.
+
+        ``on_fault`` is told of it. ``events`` may be drawn while they are handled.
+        """
+        handlers = self._handlers
+        for event in events:
+            try:
+                handlers[type(event)](event, now)
+            except Exception as error:
+                self.failed(event, now)
+                on_fault(error, event)
+        return self._take_actions()
+
+    def _take_actions(self) -> Sequence[ev.Action]:
         if not self._out:
-            return []
+            return ()
         actions = self._out[:]
         self._out.clear()
         return actions
 
-    def failed(self, event: ev.Event, now: float) -> list[ev.Action]:
-        """Return what is still to be done after :meth:`handle` has raised for ``event``.
+    def failed(self, event: ev.Event, now: float) -> None:
+        """Clear up after ``event`` has not been handled to its end.
 
         A request is answered, as a task or as none; whatever else was half done stays so.
         """
@@ -146,9 +164,8 @@ class BrokerCore:
             task = self.admission.begun
             if task is not None and task.number in self.dispatcher.live:
                 self._give_up(task, _broken(), now)
-            elif not self._is_waited_for(event.envelope):
+            elif not self._is_waited_for(event):
                 self.admission.refuse(event, _broken())
-        return self._take_actions()
 
     def _give_up(self, task: Task, error: RequestError, now: float) -> None:
         """Answer ``task`` with ``error``, wherever it is; where that fails too, forget it."""
@@ -161,9 +178,10 @@ class BrokerCore:
             with suppress(Exception):
                 self.dispatcher.close(task)
 
-    def _is_waited_for(self, envelope: Envelope) -> bool:
+    def _is_waited_for(self, request: ev.Request) -> bool:
+        whose = (request.envelope, request.index)
         live = self.dispatcher.live.values()
-        return any(waiter.envelope == envelope for task in live for waiter in task.waiters)
+        return any((w.envelope, w.index) == whose for task in live for w in task.waiters)
 
     @property
     def draining(self) -> bool:

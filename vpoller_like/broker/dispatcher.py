@@ -29,6 +29,7 @@ from vpoller_like.protocol.worker import Assignment, Result
 REMEMBERED = frozenset(["", InvalidParams.code, TaskFailed.code, TooLarge.code, WorkerLost.code])
 #: What a waiting task costs beside its body, in bytes.
 OVERHEAD = 1024
+_NO_KEY: tuple[str, None] = ("", None)
 #: What ``retry_after_ms`` says at least and at most; between them, the time in which half of
 #: the queue will be gone.
 MIN_RETRY_MS = 100
@@ -71,19 +72,29 @@ class Dispatcher:
         task.waiters.append(waiter)
         self.quota.take(waiter.share)
 
-    def submit(self, task: Task, now: float, may_wait: bool = False) -> None:
-        """Give ``task`` to a worker with room, or let it wait its turn, or say busy.
+    def submit(self, task: Task, now: float) -> None:
+        """Take charge of ``task`` and give it to a worker with room, or let it wait its turn.
 
-        ``may_wait`` says that there is room in the queue, as :meth:`require_room` found.
+        Raises ``Busy`` where it may not wait.
         """
         route = task.route
         worker = None if route.queue else route.find()
         if worker is not None:
+            self.open(task)
+            self.give(worker, task, now)
+            return
+        self.require_room(route, task.share, len(task.body or b""))
+        self.open(task)
+        self.enqueue(task)
+
+    def start(self, task: Task, now: float) -> None:
+        """Give ``task``, of which :meth:`open` took charge, to a worker, or let it wait."""
+        worker = None if task.route.queue else task.route.find()
+        if worker is not None:
             self.give(worker, task, now)
             return
         try:
-            if not may_wait:
-                self.require_room(route, task.share, len(task.body or b""))
+            self.require_room(task.route, task.share, len(task.body or b""))
         except Busy as error:
             self.fail(task, error, now)
         else:
@@ -130,12 +141,17 @@ class Dispatcher:
         """Let ``task`` wait for a worker, until its deadline."""
         task.state = State.QUEUED
         task.worker = None
-        (task.route.queue.push_front if front else task.route.queue.push)(task)
+        queue = task.route.queue
+        if front:
+            queue.push_front(task)
+        else:
+            queue.push(task)
         self.queued += 1
         self.queued_bytes += len(task.body or b"")
         self.hold(task)
-        self.longest_queue = max(self.longest_queue, len(task.route.queue))
-        self.timetable.set(task.number, task, task.deadline)
+        if len(queue) > self.longest_queue:
+            self.longest_queue = len(queue)
+        self.timetable.set(task, task.deadline)
 
     def hold(self, task: Task) -> None:
         """``task`` waits, and costs memory for so long."""
@@ -154,16 +170,16 @@ class Dispatcher:
         self.queued -= 1
         self.queued_bytes -= len(task.body or b"")
         self.release(task)
-        self.timetable.cancel(task.number)
+        self.timetable.cancel(task)
 
     def extend_deadline(self, task: Task, deadline: float) -> None:
         """Somebody else waits for ``task`` too, until ``deadline``."""
         if deadline > task.deadline:
             task.deadline = deadline
             if task.state in (State.QUEUED, State.SEEKING):
-                self.timetable.set(task.number, task, deadline)
+                self.timetable.set(task, deadline)
             elif task.state is State.PLAIN:
-                self.timetable.set(task.number, task, self.plain_due(task))
+                self.timetable.set(task, self.plain_due(task))
 
     def plain_due(self, task: Task) -> float:
         """Return until when the answer of the plain worker to ``task`` is waited for."""
@@ -180,7 +196,6 @@ class Dispatcher:
             worker = pool.find(route.method)
             assert worker is not None, "a route is named only where there is room for it"
             self._give_next(worker, route, now)
-            pool.wait(route)
 
     def serve_route(self, route: Route, now: float) -> None:
         """Give what waits for ``route`` to whoever has room."""
@@ -188,14 +203,12 @@ class Dispatcher:
             self._give_next(worker, route, now)
 
     def _give_next(self, worker: Worker, route: Route, now: float) -> None:
-        task = route.queue.first()
-        if task.deadline < now:
-            # Not popped: what comes too late is nobody's turn.
-            self.expire(task, now)
-            return
-        route.queue.pop()
+        task = route.queue.pop(now)
         self._left_queue(task)
-        self.give(worker, task, now)
+        if task.deadline < now:
+            self._too_late(task, now)
+        else:
+            self.give(worker, task, now)
 
     def give(self, worker: Worker, task: Task, now: float) -> None:
         """Give ``task`` to ``worker``, which has room."""
@@ -203,17 +216,21 @@ class Dispatcher:
         task.worker = worker
         task.attempt += 1
         task.given_at = now
-        worker.tasks[task.number] = task
-        worker.pool.place(worker)
-        key = task.key or ("", None)
+        held = worker.tasks
+        held[task.number] = task
+        free = worker.slots - len(held)
+        if not free or not free + worker.ahead:
+            # Between these two nothing changes in what it may be given.
+            worker.pool.place(worker)
+        principal, id = task.key or _NO_KEY
         route = task.route
         assignment = Assignment(
             task.number,
             task.attempt,
             route.method,
             route.hostname,
-            key[0],
-            key[1],
+            principal,
+            id,
             task.fingerprint,
             task.body or b"",
         )
@@ -223,7 +240,7 @@ class Dispatcher:
         """``worker`` runs ``task`` already, under its own ``number`` and ``attempt``."""
         if task.state is State.QUEUED:
             self.dequeue(task)
-        self.timetable.cancel(task.number)
+        self.timetable.cancel(task)
         self.live.pop(task.number, None)
         task.number = number
         task.attempt = attempt
@@ -311,17 +328,13 @@ class Dispatcher:
         self, task: Task, code: str, body: bytes, now: float, ran_ms: float | None = None
     ) -> None:
         """Answer all who wait for ``task`` with ``body``, and remember it where it counts."""
-        worker = task.worker
-        meta = ReplyMeta(
-            id=task.key[1] if task.key else None,
-            worker=worker.label if worker else None,
-            attempts=task.losses + (worker is not None),
-            queued_ms=round((task.given_at - task.arrived) * 1000, 3) if worker else None,
-            ran_ms=ran_ms,
-        )
+        meta = None
         if task.key is not None and code in REMEMBERED:
+            meta = _meta(task, ran_ms)
             self._remember(task, body, meta, now)
         for waiter in task.waiters:
+            if meta is None and waiter.wants_meta:
+                meta = _meta(task, ran_ms)
             self.reply(waiter, body, meta, task.encoding)
         self.close(task)
 
@@ -346,7 +359,7 @@ class Dispatcher:
         if meta is not None and waiter.wants_meta:
             body = with_meta(body, meta, encoding)
         self._counters.replies += 1
-        self._out.append(Reply(waiter.envelope, body))
+        self._out.append(Reply(waiter.envelope, body, waiter.index))
 
     def recall(self, waiter: Waiter, entry: Remembered, encoding: Encoding) -> None:
         """Send a remembered reply, in the ``encoding`` of its request."""
@@ -360,7 +373,8 @@ class Dispatcher:
         del self.live[task.number]
         if task.key is not None:
             del self.by_key[task.key]
-        self.timetable.cancel(task.number)
+        if task.slot:
+            self.timetable.cancel(task)
         self._leave_worker(task)
         for waiter in task.waiters:
             self.quota.give_back(waiter.share)
@@ -371,6 +385,17 @@ class Dispatcher:
         if task.worker is not None:
             task.worker.tasks.pop(task.number, None)
             task.worker = None
+
+
+def _meta(task: Task, ran_ms: float | None) -> ReplyMeta:
+    worker = task.worker
+    return ReplyMeta(
+        id=task.key[1] if task.key else None,
+        worker=worker.label if worker else None,
+        attempts=task.losses + (worker is not None),
+        queued_ms=round((task.given_at - task.arrived) * 1000, 3) if worker else None,
+        ran_ms=ran_ms,
+    )
 
 
 def _as_asked(entry: Remembered, encoding: Encoding) -> bytes:

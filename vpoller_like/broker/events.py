@@ -5,24 +5,32 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import msgspec
+
 from vpoller_like.protocol.envelope import Envelope
 from vpoller_like.protocol.request import Head
 from vpoller_like.protocol.worker import Assignment, Attempt, FromBroker, FromWorker
 
+
+class Light(msgspec.Struct, frozen=True, gc=False):
+    """What there is one of for each request: made in a third of a named tuple's time."""
+
+
 # Events --------------------------------------------------------------------------------
 
 
-class Request(NamedTuple):
+class Request(Light, frozen=True):
     """A client asks.
 
     ``principal`` is whom ids belong to. Fairness goes by it, too, and by connection among
-    those who showed no key.
+    those who showed no key. ``index`` is its place in a batch; ``None`` if it came alone.
     """
 
     envelope: Envelope
     body: bytes
     head: Head
     principal: str = ""
+    index: int | None = None
 
 
 class WorkerSays(NamedTuple):
@@ -126,14 +134,17 @@ Event = (
 # Actions -------------------------------------------------------------------------------
 
 
-class Reply(NamedTuple):
-    """Send ``body`` to the client behind ``envelope``."""
+class Reply(Light, frozen=True):
+    """Send ``body`` to the client behind ``envelope``: the answer to all that it had sent, or
+    to one request, by its ``index``, of a batch.
+    """
 
     envelope: Envelope
     body: bytes
+    index: int | None = None
 
 
-class Give(NamedTuple):
+class Give(Light, frozen=True):
     """Send one task to a worker; several are packed into one TASKS."""
 
     peer: bytes

@@ -35,39 +35,42 @@ class FairQueue:
 
     def push(self, task: Task) -> None:
         """Add ``task`` at the end of its share's line."""
-        shares = self._levels.setdefault(task.priority, OrderedDict())
-        shares.setdefault(task.share, OrderedDict())[task.number] = task
+        self._line(task.priority, task.share)[task.number] = task
         self._size += 1
 
     def push_front(self, task: Task) -> None:
         """Put back a task that had its turn already: it is the next one, and no turn."""
-        shares = self._levels.setdefault(task.priority, OrderedDict())
-        line = shares.setdefault(_AGAIN, OrderedDict())
+        line = self._line(task.priority, _AGAIN)
         line[task.number] = task
         line.move_to_end(task.number, last=False)
-        shares.move_to_end(_AGAIN, last=False)
+        self._levels[task.priority].move_to_end(_AGAIN, last=False)
         self._size += 1
 
-    def first(self) -> Task:
-        """Return the task whose turn it is; raise ``KeyError`` when there is none."""
-        _, line = self._next_line()
-        return next(iter(line.values()))
+    def _line(self, priority: int, share: bytes | None) -> _Line:
+        shares = self._levels.get(priority)
+        if shares is None:
+            shares = self._levels[priority] = OrderedDict()
+        line = shares.get(share)
+        if line is None:
+            line = shares[share] = OrderedDict()
+        return line
 
-    def pop(self) -> Task:
-        """Take the next task; raise ``KeyError`` when there is none."""
-        share, line = self._next_line()
+    def pop(self, now: float) -> Task:
+        """Take the next task; raise ``KeyError`` when there is none.
+
+        It may be past its deadline at ``now``: then this was nobody's turn.
+        """
+        if not self._size:
+            raise KeyError("the queue is empty")
+        shares = self._levels[max(self._levels)]
+        share, line = next(iter(shares.items()))
         _, task = line.popitem(last=False)
         self._size -= 1
         if not line:
             self._close_line(task.priority, share)
-        elif share is not _AGAIN:
-            self._levels[task.priority].move_to_end(share)
+        elif len(shares) > 1 and share is not _AGAIN and task.deadline >= now:
+            shares.move_to_end(share)
         return task
-
-    def _next_line(self) -> tuple[bytes | None, _Line]:
-        if not self._size:
-            raise KeyError("the queue is empty")
-        return next(iter(self._levels[max(self._levels)].items()))
 
     def remove(self, task: Task) -> None:
         """Take out ``task``, which must be here."""

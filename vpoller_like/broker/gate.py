@@ -6,15 +6,16 @@ import logging
 
 import msgspec
 
-from vpoller_like.broker import intake
 from vpoller_like.broker.access import Access
 from vpoller_like.broker.counters import Counters
 from vpoller_like.broker.events import Event, Reply, Request, WorkerSays
 from vpoller_like.broker.roster import KEY_REFUSED
 from vpoller_like.broker.throttle import Throttle
 from vpoller_like.clock import Clock, monotonic
-from vpoller_like.errors import Unauthorized
+from vpoller_like.errors import RequestError, Unauthorized
 from vpoller_like.protocol import worker as wire
+from vpoller_like.protocol.encoding import encoding_of
+from vpoller_like.protocol.reply import ReplyMeta, failure, with_meta
 
 log = logging.getLogger("vpoller.broker")
 
@@ -47,7 +48,7 @@ class Gate:
             principal = self._access.principal(user, request.head.method)
         except Unauthorized as error:
             return self._refused(request, error)
-        return request._replace(principal=principal)
+        return Request(request.envelope, request.body, request.head, principal, request.index)
 
     def admin(self, request: Request, user: str) -> Request | Reply:
         """Return the request to the admin endpoint, or the reply that it is not let in."""
@@ -64,7 +65,7 @@ class Gate:
 
     def _refused(self, request: Request, error: Unauthorized) -> Reply:
         self._counters.unauthorized += 1
-        return intake.refused(request, error)
+        return _refusal(request, error)
 
     def refusal(self, peer: bytes, user: str) -> str:
         """Return why messages of ``user`` at ``peer`` do not count as a worker's, if so."""
@@ -100,6 +101,14 @@ class Gate:
                 others,
             )
         return msgspec.structs.replace(hello, offers=offers)
+
+
+def _refusal(request: Request, error: RequestError) -> Reply:
+    encoding = encoding_of(request.body)
+    body = failure(error, encoding)
+    if request.head.meta is not None:
+        body = with_meta(body, ReplyMeta(id=request.head.meta.id), encoding)
+    return Reply(request.envelope, body, request.index)
 
 
 def _is_chosen(peer: bytes) -> bool:

@@ -1,16 +1,111 @@
-"""A frontend message, read: a request, or the reply that says what is wrong with it."""
+"""Frontend messages, read: requests, or the replies that say what is wrong with them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Sequence
 
+from vpoller_like.broker.counters import Counters
 from vpoller_like.broker.events import Reply, Request
-from vpoller_like.errors import BadRequest, ProtocolError, RequestError, TooLarge
-from vpoller_like.protocol.encoding import encoding_of
+from vpoller_like.broker.gate import Gate
+from vpoller_like.config import BrokerSettings
+from vpoller_like.errors import BadRequest, ProtocolError, TooLarge
+from vpoller_like.protocol import batch
+from vpoller_like.protocol.encoding import Encoding, encoding_of
 from vpoller_like.protocol.envelope import Envelope, EnvelopeError, split
 from vpoller_like.protocol.limits import MAX_ENVELOPE_FRAMES
-from vpoller_like.protocol.reply import ReplyMeta, failure, with_meta
+from vpoller_like.protocol.reply import failure
 from vpoller_like.protocol.request import parse_head
+from vpoller_like.transport.port import Message
+
+#: Requests that are read in one turn of the loop, but for the rest of a batch: others are to
+#: be served meanwhile.
+TURN = 512
+
+
+class Intake:
+    """Reads what clients send; what no request is is answered by ``reply``.
+
+    Clients that showed who they are are let in by ``gate``.
+    """
+
+    def __init__(
+        self,
+        settings: BrokerSettings,
+        gate: Gate,
+        counters: Counters,
+        reply: Callable[[Reply], object],
+    ) -> None:
+        self._settings = settings
+        self._gate = gate
+        self._counters = counters
+        self._reply = reply
+        self._messages: deque[Message] = deque()
+
+    def __bool__(self) -> bool:
+        """Whether there are messages that have not been read."""
+        return bool(self._messages)
+
+    def put(self, messages: Sequence[Message]) -> None:
+        """Messages have arrived."""
+        self._messages.extend(messages)
+
+    def take(self, *, asks_users: bool) -> list[Request]:
+        """Return the next requests; ``asks_users`` says that messages tell whose they are."""
+        requests: list[Request] = []
+        while self._messages and len(requests) < TURN:
+            message = self._messages.popleft()
+            read = self.read(message.frames, message.truncated)
+            if asks_users:
+                read = [self._let_in(request, message.user) for request in read]
+            for request in read:
+                if isinstance(request, Request):
+                    requests.append(request)
+                else:
+                    self._reply(request)
+        return requests
+
+    def _let_in(self, request: Request | Reply, user: str) -> Request | Reply:
+        return self._gate.request(request, user) if isinstance(request, Request) else request
+
+    def read(self, frames: Sequence[bytes], truncated: bool) -> Sequence[Request | Reply]:
+        """Read one message, routing id first: a request, or a batch of them."""
+        limits = self._settings
+        try:
+            envelope, body = split(frames, truncated, limits.max_frames)
+        except EnvelopeError as error:
+            return (self._wrong(Reply(error.envelope, failure(BadRequest(error.message)))),)
+        if len(body) > limits.max_request:
+            return (self._wrong(_too_large(envelope, body, limits.max_request)),)
+        if body[:1] != b"{" and batch.is_batch(body):
+            return self._batch(envelope, body)
+        try:
+            return (Request(envelope, body, parse_head(body)),)
+        except ProtocolError as error:
+            return (self._wrong(_bad(envelope, error, encoding_of(body))),)
+
+    def _batch(self, envelope: Envelope, body: bytes) -> Sequence[Request | Reply]:
+        encoding = encoding_of(body)
+        try:
+            bodies = batch.split(body, self._settings.max_batch)
+            if not bodies:
+                raise ProtocolError("an empty batch; send an array of requests", body)
+        except ProtocolError as error:
+            return (self._wrong(_bad(envelope, error, encoding)),)
+        return [self._element(envelope, body, at, encoding) for at, body in enumerate(bodies)]
+
+    def _element(
+        self, envelope: Envelope, body: bytes, index: int, encoding: Encoding
+    ) -> Request | Reply:
+        try:
+            return Request(envelope, body, parse_head(body), "", index)
+        except ProtocolError as error:
+            # In the batch's encoding: what is no object does not show its own.
+            return self._wrong(_bad(envelope, error, encoding, index))
+
+    def _wrong(self, reply: Reply) -> Reply:
+        self._counters.bad_requests += 1
+        return reply
 
 
 def read(
@@ -19,30 +114,26 @@ def read(
     max_request: int,
     max_frames: int = MAX_ENVELOPE_FRAMES,
 ) -> Request | Reply:
-    """Read one message, routing id first.
+    """Read one message that may not be a batch, routing id first.
 
     ``max_request`` is in bytes; ``max_frames`` may come before the body.
     """
     try:
-        envelope, body = split(list(frames), truncated, max_frames)
+        envelope, body = split(frames, truncated, max_frames)
     except EnvelopeError as error:
         return Reply(error.envelope, failure(BadRequest(error.message)))
     if len(body) > max_request:
         return _too_large(envelope, body, max_request)
     try:
-        head = parse_head(body)
+        return Request(envelope, body, parse_head(body))
     except ProtocolError as error:
-        return Reply(envelope, failure(BadRequest(error.message), encoding_of(body)))
-    return Request(envelope, body, head)
+        return _bad(envelope, error, encoding_of(body))
 
 
-def refused(request: Request, error: RequestError) -> Reply:
-    """Return the reply that ``request`` is not let in."""
-    encoding = encoding_of(request.body)
-    body = failure(error, encoding)
-    if request.head.meta is not None:
-        body = with_meta(body, ReplyMeta(id=request.head.meta.id), encoding)
-    return Reply(request.envelope, body)
+def _bad(
+    envelope: Envelope, error: ProtocolError, encoding: Encoding, index: int | None = None
+) -> Reply:
+    return Reply(envelope, failure(BadRequest(error.message), encoding), index)
 
 
 def _too_large(envelope: Envelope, body: bytes, max_request: int) -> Reply:

@@ -1,11 +1,16 @@
-"""Many tasks for one worker, sent as one message."""
+"""Many tasks for one worker, or many replies to one batch, sent as one message."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
-from vpoller_like.broker.events import Give
+from vpoller_like.broker.events import Give, Reply
+from vpoller_like.errors import TaskFailed
+from vpoller_like.protocol import batch
+from vpoller_like.protocol.encoding import Encoding, encoding_of
+from vpoller_like.protocol.envelope import Envelope
 from vpoller_like.protocol.limits import MAX_PACK
+from vpoller_like.protocol.reply import failure
 from vpoller_like.protocol.worker import Assignment, Attempt, Tasks
 
 
@@ -49,3 +54,42 @@ def _parts(items: list[Assignment]) -> Iterator[list[Assignment]]:
             part, size = [], 0
     if part:
         yield part
+
+
+def reply_messages(replies: Iterable[Reply]) -> list[tuple[bytes, ...]]:
+    """Return what is sent for ``replies``: those to one batch together."""
+    messages: list[tuple[bytes, ...]] = []
+    batches: dict[Envelope, ReplyPack] = {}
+    for reply in replies:
+        if reply.index is None:
+            messages.append((*reply.envelope, reply.body))
+            continue
+        pack = batches.get(reply.envelope)
+        if pack is None:
+            pack = batches[reply.envelope] = ReplyPack(encoding_of(reply.body))
+        pack.add(reply.index, reply.body)
+        if pack.size >= MAX_PACK:
+            messages.append((*reply.envelope, batches.pop(reply.envelope).written()))
+    messages.extend((*envelope, pack.written()) for envelope, pack in batches.items())
+    return messages
+
+
+class ReplyPack:
+    """Replies to requests of one batch, in its ``encoding``."""
+
+    def __init__(self, encoding: Encoding) -> None:
+        self._encoding = encoding
+        self._items: list[tuple[int, bytes]] = []
+        self.size = 0
+
+    def add(self, index: int, body: bytes) -> None:
+        """Add one; where a worker has written what is no whole value, what says so."""
+        if not batch.is_whole(body, self._encoding):
+            message = f"a worker answered with something that is no {self._encoding.value} object"
+            body = failure(TaskFailed(message), self._encoding)
+        self._items.append((index, body))
+        self.size += len(body)
+
+    def written(self) -> bytes:
+        """Return the body that holds them all."""
+        return batch.join_replies(self._items, self._encoding)

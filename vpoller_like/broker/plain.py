@@ -66,7 +66,7 @@ class PlainDesk:
         self._asked[token] = task
         self._tokens[task.number] = token
         self._counters.plain += 1
-        self._dispatcher.timetable.set(task.number, task, self._dispatcher.plain_due(task))
+        self._dispatcher.timetable.set(task, self._dispatcher.plain_due(task))
         self._out.append(AskPlain(token, body))
 
     def replied(self, token: bytes, body: bytes, now: float) -> None:

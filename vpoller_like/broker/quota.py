@@ -46,7 +46,11 @@ class Quota:
 
     def give_back(self, share: bytes) -> None:
         """One of them is answered."""
-        _subtract(self._requests, share, 1)
+        left = self._requests[share] - 1
+        if left:
+            self._requests[share] = left
+        else:
+            del self._requests[share]
 
     def has_room(self, share: bytes, size: int) -> bool:
         """Say whether ``size`` more bytes of ``share`` may wait.
@@ -62,18 +66,15 @@ class Quota:
     def hold(self, share: bytes, size: int) -> None:
         """``size`` bytes of ``share`` wait."""
         self.bytes += size
-        self.peak_bytes = max(self.peak_bytes, self.bytes)
+        if self.bytes > self.peak_bytes:
+            self.peak_bytes = self.bytes
         self._bytes[share] = self._bytes.get(share, 0) + size
 
     def release(self, share: bytes, size: int) -> None:
         """They wait no more."""
         self.bytes -= size
-        _subtract(self._bytes, share, size)
-
-
-def _subtract(counts: dict[bytes, int], share: bytes, number: int) -> None:
-    left = counts[share] - number
-    if left:
-        counts[share] = left
-    else:
-        del counts[share]
+        left = self._bytes[share] - size
+        if left:
+            self._bytes[share] = left
+        else:
+            del self._bytes[share]

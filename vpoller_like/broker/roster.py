@@ -221,6 +221,7 @@ class Roster:
             encoding=Encoding.JSON,
             arrived=now,
             deadline=now,
+            given_at=now,
             priority=0,
             key=(held.principal, held.id),
             fingerprint=held.fingerprint,

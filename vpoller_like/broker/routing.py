@@ -103,7 +103,8 @@ class Pool:
         else:
             return None
         name = next(iter(lane))
-        lane.move_to_end(name)
+        if len(lane) > 1:
+            lane.move_to_end(name)
         return lane[name]
 
     def wait(self, route: Route) -> None:
@@ -116,14 +117,14 @@ class Pool:
         self._waiting[False].pop(route, None)
 
     def next_waiting(self) -> Route | None:
-        """Take the next route that a worker here has room for, if any."""
+        """Return the next route that a worker here has room for, if any; it goes to the end."""
         quick, careful = self._waiting[True], self._waiting[False]
         if self._free and careful and (self._careful_next or not quick):
             self._careful_next = False
-            return careful.popitem(last=False)[0]
+            return _turn(careful)
         if quick and (self._free or self._spare):
             self._careful_next = True
-            return quick.popitem(last=False)[0]
+            return _turn(quick)
         return None
 
     def remove(self, worker: Worker) -> None:
@@ -132,6 +133,14 @@ class Pool:
         self.slots -= self._slots.pop(worker.instance, 0)
         self._free.pop(worker.instance, None)
         self._spare.pop(worker.instance, None)
+
+
+def _turn(routes: OrderedDict[Route, None]) -> Route:
+    """Return the first one, and put it behind all others."""
+    route = next(iter(routes))
+    if len(routes) > 1:
+        routes.move_to_end(route)
+    return route
 
 
 class Route:
@@ -162,7 +171,8 @@ class Route:
             self._ready.remove(pool)
 
     def ready_again(self, pool: Pool) -> None:
-        """``pool`` has a worker with room."""
+        """Nothing waits here any more, and ``pool`` has a worker with room."""
+        pool.forget(self)
         self._ready.append(pool)
 
     def find(self) -> Worker | None:
@@ -171,7 +181,8 @@ class Route:
             pool = self._ready[0]
             worker = pool.find(self.method)
             if worker is not None:
-                self._ready.rotate(-1)
+                if len(self._ready) > 1:
+                    self._ready.rotate(-1)
                 return worker
             self._ready.popleft()
             pool.wait(self)

@@ -29,6 +29,9 @@ class Seek:
 
     def __init__(self, task: Task, until: float) -> None:
         self.task = task
+        self.number = task.number
+        #: The timetable's.
+        self.slot = 0
         #: Asked workers that have not answered, by instance.
         self.pending: set[str] = set()
         #: When they have had time enough; monotonic seconds.
@@ -114,7 +117,7 @@ class Seekers:
         seek = Seek(task, max(now, self._grace_until) + self._patience)
         self._open[task.number] = seek
         self._dispatcher.hold(task)
-        self._dispatcher.timetable.set(task.number, task, task.deadline)
+        self._dispatcher.timetable.set(task, task.deadline)
         for pool in self._directory.serving(task.route.method, task.route.hostname):
             for worker in pool.workers.values():
                 self._ask(seek, worker, now)
@@ -260,7 +263,7 @@ class Seekers:
         self._not_found(seek.task, now)
 
     def _look_at(self, seek: Seek, when: float) -> None:
-        self._looks.set(seek.task.number, seek, when)
+        self._looks.set(seek, when)
 
     def expire(self, task: Task, now: float) -> None:
         """The deadline of a task has passed before it was known what became of its id."""
@@ -276,6 +279,6 @@ class Seekers:
         seek = self._open.pop(task.number, None)
         if seek is not None:
             self._give_up(seek)
-            self._looks.cancel(task.number)
-            self._dispatcher.timetable.cancel(task.number)
+            self._looks.cancel(seek)
+            self._dispatcher.timetable.cancel(task)
             self._dispatcher.release(task)

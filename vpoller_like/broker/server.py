@@ -6,17 +6,15 @@ import logging
 import os
 import signal
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from types import FrameType
 from typing import Any
 
-from vpoller_like.broker import intake
 from vpoller_like.broker.admin import Admin
 from vpoller_like.broker.core import BrokerCore
 from vpoller_like.broker.doors import Doors
 from vpoller_like.broker.ending import Ending
 from vpoller_like.broker.events import (
-    Action,
     AskPlain,
     Event,
     Give,
@@ -27,7 +25,6 @@ from vpoller_like.broker.events import (
     PlainRefused,
     PlainReply,
     Reply,
-    Request,
     StopAsked,
     Tell,
     Tick,
@@ -36,8 +33,9 @@ from vpoller_like.broker.events import (
 )
 from vpoller_like.broker.gate import Gate
 from vpoller_like.broker.gone import Gone
+from vpoller_like.broker.intake import Intake, read
 from vpoller_like.broker.keyring import Keyring
-from vpoller_like.broker.packs import Packs, attempts
+from vpoller_like.broker.packs import Packs, attempts, reply_messages
 from vpoller_like.broker.porter import Porter
 from vpoller_like.broker.watch import Watch
 from vpoller_like.clock import Clock, monotonic
@@ -93,6 +91,8 @@ class BrokerServer:
         )
         self._porter = Porter(self._keyring.access, self._core.counters)
         self._gate = Gate(self._keyring.access, self._core.counters, clock)
+        self._replies: list[Reply] = []
+        self._intake = Intake(settings, self._gate, self._core.counters, self._replies.append)
         self._reload_asked = False
         self._packs = Packs()
         self._waker = Waker()
@@ -102,7 +102,7 @@ class BrokerServer:
         self._ending = Ending(settings.drain_ms / 1000)
         self._stopped = False
         self._perform: dict[type[Any], Callable[[Any], object]] = {
-            Reply: self._reply,
+            Reply: self._replies.append,
             Give: self._packs.add,
             Tell: lambda action: self._tell(action.peer, action.message),
             AskPlain: self._ask_plain,
@@ -132,10 +132,12 @@ class BrokerServer:
             self._admin_requests(ready)
             self._peers(ready)
             self._tick()
-            self._flush()
+            self._send_replies()
             self._send_packs()
+            self._flush()
             self._drained()
         self._feed(StopAsked())
+        self._send_replies()
         self._count_unsent()
 
     def drain(self) -> None:
@@ -191,29 +193,24 @@ class BrokerServer:
 
     def _frontend(self, ready: set[Any]) -> None:
         port = self._doors.frontend
-        for message in port.receive(port.socket in ready):
-            request = self._read(message)
-            if isinstance(request, Reply):
-                self._core.counters.bad_requests += 1
-            elif port.asks_users:
-                request = self._gate.request(request, message.user)
-            if isinstance(request, Reply):
-                self._reply(request)
-            else:
-                self._feed(request)
-
-    def _read(self, message: Message) -> Request | Reply:
-        limits = self._settings
-        return intake.read(message.frames, message.truncated, limits.max_request, limits.max_frames)
+        if not self._intake:
+            self._intake.put(port.receive(port.socket in ready))
+        if self._intake:
+            self._feed_all(self._intake.take(asks_users=port.asks_users))
 
     def _backend(self, ready: set[Any]) -> None:
         port = self._doors.backend
-        for message in port.receive(port.socket in ready):
-            refusal = self._gate.refusal(message.frames[0], message.user)
-            if refusal:
-                self._tell(message.frames[0], wire.Refused(refusal))
-            else:
-                self._feed(self._gate.worker_event(_worker_event(message), message.user))
+        messages = port.receive(port.socket in ready)
+        if messages:
+            self._feed_all(filter(None, map(self._worker_event, messages)))
+
+    def _worker_event(self, message: Message) -> Event | None:
+        """Return what a worker says; ``None`` for one that is told that it may not."""
+        refusal = self._gate.refusal(message.frames[0], message.user)
+        if refusal:
+            self._tell(message.frames[0], wire.Refused(refusal))
+            return None
+        return self._gate.worker_event(_worker_event(message), message.user)
 
     def _plain(self, ready: set[Any]) -> None:
         port = self._doors.plain
@@ -223,7 +220,10 @@ class BrokerServer:
     def _admin_requests(self, ready: set[Any]) -> None:
         port = self._doors.admin
         for message in port.receive(port.socket in ready):
-            request = self._read(message)
+            limits = self._settings
+            request = read(
+                message.frames, message.truncated, limits.max_request, limits.max_frames
+            )
             if not isinstance(request, Reply):
                 request = self._gate.admin(request, message.user)
             if not isinstance(request, Reply):
@@ -247,7 +247,7 @@ class BrokerServer:
         """Wait for something to do, until the next tick; at a tick, look everywhere."""
         now = self._clock()
         left = min(self._next_tick - now, self._doors.flush_in(now))
-        if self._gone:
+        if self._gone or self._intake:
             left = 0.0
         ready = self._doors.poll.wait(min(TICK, max(0.0, left)))
         return ready if self._clock() < self._next_tick else ready | self._doors.poll.rare()
@@ -283,24 +283,25 @@ class BrokerServer:
     # What goes out ---------------------------------------------------------------------
 
     def _feed(self, event: Event) -> None:
-        for action in self._handle(event):
-            self._act(action)
+        self._feed_all((event,))
 
-    def _handle(self, event: Event) -> Sequence[Action]:
-        """Let the core take in ``event``; a fault of its own ends nothing but that."""
-        try:
-            return self._core.handle(event, self._clock())
-        except Exception as error:
-            actions = self._core.failed(event, self._clock())
-            _log_fault(error, event, self._core.counters.internal_errors)
-            return actions
+    def _feed_all(self, events: Iterable[Event]) -> None:
+        """Let the core take in ``events``, and do what comes of that."""
+        perform = self._perform
+        for action in self._core.handle_all(events, self._clock(), self._log_fault):
+            perform[type(action)](action)
 
-    def _act(self, action: Action) -> None:
-        self._perform[type(action)](action)
+    def _log_fault(self, error: Exception, event: Event) -> None:
+        _log_fault(error, event, self._core.counters.internal_errors)
 
-    def _reply(self, reply: Reply) -> None:
-        if self._doors.frontend_outbox.send((*reply.envelope, reply.body)) is not Sent.DONE:
-            self._core.counters.undeliverable += 1
+    def _send_replies(self) -> None:
+        if not self._replies:
+            return
+        messages = reply_messages(self._replies)
+        self._replies.clear()
+        for message in messages:
+            if self._doors.frontend_outbox.send(message) is not Sent.DONE:
+                self._core.counters.undeliverable += 1
 
     def _tell(self, peer: bytes, message: wire.FromBroker) -> bool:
         sent = self._doors.backend_outbox.send((peer, *wire.encode(message)))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import enum
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
+
+import msgspec
 
 from vpoller_like.errors import IdReused
 from vpoller_like.protocol.encoding import Encoding
@@ -34,7 +36,7 @@ class State(enum.Enum):
     DONE = "done"
 
 
-class Waiter(NamedTuple):
+class Waiter(msgspec.Struct, frozen=True, gc=False):
     """One client that waits for a task's reply."""
 
     envelope: Envelope
@@ -42,64 +44,39 @@ class Waiter(NamedTuple):
     wants_meta: bool
     #: On whose account it waits.
     share: bytes = b""
+    #: Which request of a batch the reply is for; ``None`` where it came alone.
+    index: int | None = None
 
 
-class Task:
-    """A task and all that the broker knows of it. Times are monotonic seconds."""
+class Task(msgspec.Struct, eq=False, gc=False):
+    """A task and all that the broker knows of it. Times are monotonic seconds.
 
-    __slots__ = (
-        "arrived",
-        "attempt",
-        "body",
-        "deadline",
-        "encoding",
-        "fingerprint",
-        "given_at",
-        "key",
-        "losses",
-        "number",
-        "priority",
-        "route",
-        "share",
-        "state",
-        "waiters",
-        "worker",
-    )
+    The collector of cycles need not look at it, however many wait: what refers to a task,
+    its worker and the queues, lets go of it when it ends.
+    """
 
-    def __init__(
-        self,
-        number: int,
-        route: Route,
-        body: bytes | None,
-        *,
-        share: bytes,
-        encoding: Encoding,
-        arrived: float,
-        deadline: float,
-        priority: int,
-        key: Key | None = None,
-        fingerprint: bytes | None = None,
-    ) -> None:
-        self.number = number
-        self.route = route
-        #: None for a run that a worker brought along and no client asked for yet.
-        self.body = body
-        #: Among whom the queue is fair.
-        self.share = share
-        self.encoding = encoding
-        self.arrived = arrived
-        self.deadline = deadline
-        self.priority = priority
-        self.key = key
-        self.fingerprint = fingerprint
-        self.waiters: list[Waiter] = []
-        self.state = State.QUEUED
-        self.worker: Worker | None = None
-        self.given_at = arrived
-        #: Counts givings to a worker; a result of an earlier one is dropped.
-        self.attempt = 0
-        #: How often its worker was lost.
-        self.losses = 0
+    number: int
+    route: Route
+    #: None for a run that a worker brought along and no client asked for yet.
+    body: bytes | None
+    #: Among whom the queue is fair.
+    share: bytes
+    encoding: Encoding
+    arrived: float
+    deadline: float
+    priority: int
+    key: Key | None = None
+    fingerprint: bytes | None = None
+    waiters: list[Waiter] = []
+    state: State = State.QUEUED
+    worker: Worker | None = None
+    given_at: float = 0.0
+    #: Counts givings to a worker; a result of an earlier one is dropped.
+    attempt: int = 0
+    #: How often its worker was lost.
+    losses: int = 0
+    #: The timetable's: under which slot it is entered; 0 is none.
+    slot: int = 0
 
     @property
     def fate(self) -> str:

@@ -5,9 +5,19 @@ from __future__ import annotations
 import heapq
 from collections import OrderedDict
 from collections.abc import Iterator
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
-T = TypeVar("T")
+
+class Entered(Protocol):
+    """What can be in a timetable, in one at a time."""
+
+    #: Unique among what is in it.
+    number: int
+    #: The timetable's own note of where it is; 0 is nowhere.
+    slot: int
+
+
+T = TypeVar("T", bound=Entered)
 
 #: Deadlines are kept to this many seconds; nothing is due too early.
 GRAIN = 0.02
@@ -16,7 +26,7 @@ SLACK = 64
 
 
 class Timetable(Generic[T]):
-    """Things by number, each due at a time.
+    """Things, each due at a time.
 
     Deadlines that fall into the same grain share a bucket, so that setting and
     cancelling touch a dict. An emptied bucket goes at once; its place in the order goes
@@ -26,29 +36,32 @@ class Timetable(Generic[T]):
     def __init__(self) -> None:
         self._buckets: dict[int, dict[int, T]] = {}
         self._order: list[int] = []
-        self._where: dict[int, int] = {}
 
-    def __len__(self) -> int:
-        return len(self._where)
+    def __iter__(self) -> Iterator[T]:
+        """Yield all that is here, in no particular order."""
+        for bucket in self._buckets.values():
+            yield from bucket.values()
 
-    def set(self, number: int, thing: T, due: float) -> None:
+    def set(self, thing: T, due: float) -> None:
         """Note that ``thing`` is due at ``due``, instead of when it was due before."""
-        self.cancel(number)
         slot = int(due / GRAIN) + 1
+        if thing.slot:
+            self.cancel(thing)
         bucket = self._buckets.get(slot)
         if bucket is None:
             bucket = self._buckets[slot] = {}
             heapq.heappush(self._order, slot)
-        bucket[number] = thing
-        self._where[number] = slot
+        bucket[thing.number] = thing
+        thing.slot = slot
 
-    def cancel(self, number: int) -> None:
+    def cancel(self, thing: T) -> None:
         """Forget a thing; nothing happens if it is not here."""
-        slot = self._where.pop(number, None)
-        if slot is None:
+        slot = thing.slot
+        if not slot:
             return
+        thing.slot = 0
         bucket = self._buckets[slot]
-        del bucket[number]
+        del bucket[thing.number]
         if not bucket:
             del self._buckets[slot]
             self._tidy()
@@ -75,8 +88,8 @@ class Timetable(Generic[T]):
         if not isinstance(bucket, OrderedDict):
             # To take the first one out of a dict again and again is slow.
             bucket = self._buckets[slot] = OrderedDict(bucket)
-        number, thing = bucket.popitem(last=False)
-        del self._where[number]
+        _, thing = bucket.popitem(last=False)
+        thing.slot = 0
         if not bucket:
             del self._buckets[slot]
         return thing

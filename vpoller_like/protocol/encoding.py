@@ -1,7 +1,7 @@
 """The two encodings of a body: JSON, and MessagePack by its first byte.
 
-A MessagePack map starts with 0x80-0x8f, 0xde or 0xdf, none of which starts a JSON
-text, so no header is needed to tell them apart.
+A MessagePack map starts with 0x80-0x8f, 0xde or 0xdf, an array with 0x90-0x9f, 0xdc or
+0xdd. None of these starts a JSON text, so no header is needed to tell them apart.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import enum
 from collections.abc import Callable
 from typing import Any
 
-import msgpack
 import msgspec
 
 from vpoller_like.errors import ProtocolError
@@ -24,6 +23,9 @@ class Encoding(enum.Enum):
 
 
 _MAP_BYTES = frozenset([*range(0x80, 0x90), 0xDE, 0xDF])
+#: What a MessagePack array begins with.
+ARRAY_BYTES = frozenset([*range(0x90, 0xA0), 0xDC, 0xDD])
+_MSGPACK_BYTES = _MAP_BYTES | ARRAY_BYTES
 
 #: What the decoders raise on bad bytes. msgspec's errors are ValueErrors, and so are
 #: UnicodeDecodeError and msgpack's; a deep nesting is a RecursionError.
@@ -36,11 +38,13 @@ _msgpack_sorted = msgspec.msgpack.Encoder(order="sorted").encode
 
 def encoding_of(body: bytes) -> Encoding:
     """Return how ``body`` is written, judged by its first byte."""
-    return Encoding.MSGPACK if body and body[0] in _MAP_BYTES else Encoding.JSON
+    return Encoding.MSGPACK if body and body[0] in _MSGPACK_BYTES else Encoding.JSON
 
 
 def unpack(data: bytes) -> Any:
     """Return the value of one MessagePack document; raise ``ProtocolError`` on any fault."""
+    import msgpack  # here: most clients never need it, and importing it takes milliseconds
+
     try:
         return msgpack.unpackb(data, raw=False, strict_map_key=True, use_list=True)
     except (*DECODE_FAULTS, msgpack.exceptions.UnpackException) as error:
@@ -49,6 +53,8 @@ def unpack(data: bytes) -> Any:
 
 def pack(value: Any, default: Callable[[Any], Any] | None = None) -> bytes:
     """Return ``value`` as one MessagePack document."""
+    import msgpack
+
     packed: bytes = msgpack.packb(value, default=default, use_bin_type=True)
     return packed
 
@@ -104,6 +110,21 @@ def json_fault(error: BaseException) -> str:
     if isinstance(error, RecursionError):
         return "not valid JSON: nested too deeply"
     return f"not valid JSON: {error}".replace("JSON is malformed: ", "")
+
+
+def field_fault(error: msgspec.ValidationError) -> str:
+    """Turn msgspec's complaint into one that starts with the field's name.
+
+    ``Expected `str`, got `int` - at `$.method``` becomes ``method: expected str, got int``.
+    """
+    text, _, path = str(error).partition(" - at `$")
+    text = text.replace("`", "").replace("Object missing required field", "missing field")
+    path = path.strip("`").lstrip(".")
+    if path:
+        return f"{path}: {text[:1].lower()}{text[1:]}"
+    if text.startswith("Expected object, got"):
+        return f"expected a JSON object{text.removeprefix('Expected object')}"
+    return text[:1].lower() + text[1:]
 
 
 def kind_of(value: Any) -> str:

@@ -7,19 +7,15 @@ DEALER's own), and the delimiter. It goes back unchanged in front of the reply.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Sequence
 
 from vpoller_like.errors import ProtocolError
 from vpoller_like.protocol.limits import MAX_ENVELOPE_BYTES, MAX_ENVELOPE_FRAMES
 
 Envelope = tuple[bytes, ...]
 
-
-class Addressed(NamedTuple):
-    """A body, and the envelope to put in front of its reply."""
-
-    envelope: Envelope
-    body: bytes
+#: Beside a routing id, which has 255 bytes at most.
+_MAX_FRAME = MAX_ENVELOPE_BYTES - 255
 
 
 class EnvelopeError(ProtocolError):
@@ -31,18 +27,25 @@ class EnvelopeError(ProtocolError):
 
 
 def split(
-    frames: list[bytes], truncated: bool = False, max_frames: int = MAX_ENVELOPE_FRAMES
-) -> Addressed:
-    """Part the envelope from the body.
+    frames: Sequence[bytes], truncated: bool = False, max_frames: int = MAX_ENVELOPE_FRAMES
+) -> tuple[Envelope, bytes]:
+    """Part the envelope from the body, and return both.
 
     ``frames`` starts with the peer's routing id. ``truncated`` says that the message had
     more frames than were kept. Raises ``EnvelopeError`` where there is no delimiter
     within ``max_frames``, more than ``MAX_ENVELOPE_BYTES`` before the body, no body, or more
     than one frame of body.
     """
-    # The usual case first: a REQ socket's three frames.
+    # The usual cases first: a REQ socket's three frames, and a DEALER's with one of its own.
     if len(frames) == 3 and not frames[1] and not truncated:
-        return Addressed((frames[0], b""), frames[2])
+        return (frames[0], b""), frames[2]
+    if (
+        len(frames) == 4
+        and 0 < len(frames[1]) <= _MAX_FRAME
+        and not (frames[2] or truncated)
+        and max_frames > 1
+    ):
+        return (frames[0], frames[1], b""), frames[3]
     try:
         end = frames.index(b"", 1, 1 + max_frames) + 1
     except ValueError:
@@ -61,7 +64,7 @@ def split(
         )
     if bodies == 0:
         raise EnvelopeError("no body after the delimiter; send a JSON object", envelope)
-    return Addressed(envelope, frames[end])
+    return envelope, frames[end]
 
 
 def _require_small(envelope: Envelope) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from vpoller_like.errors import ProtocolError, VPollerError
-from vpoller_like.protocol.encoding import Encoding, decode_object, encode, pack
+from vpoller_like.protocol.encoding import Encoding, decode_object, encode, kind_of, pack
 
 SUCCESS = 0
 FAILURE = 1
@@ -85,10 +85,16 @@ def is_envelope(body: bytes, encoding: Encoding) -> bool:
 
 def parse_reply(body: bytes) -> dict[str, Any]:
     """Read a reply, in either encoding; raise ``ProtocolError`` where it is none."""
-    fields = decode_object(body)
-    if fields.get("success") not in (SUCCESS, FAILURE):
+    return require_reply(decode_object(body), body)
+
+
+def require_reply(value: Any, body: bytes = b"") -> dict[str, Any]:
+    """Return ``value``, which ``body`` holds, if it is a reply; else raise ``ProtocolError``."""
+    if not isinstance(value, dict):
+        raise ProtocolError(f"expected a JSON object, got {kind_of(value)}", body)
+    if value.get("success") not in (SUCCESS, FAILURE):
         raise ProtocolError("a reply without success: 0 or 1", body)
-    return fields
+    return value
 
 
 def _map_header(body: bytes) -> tuple[int, int]:

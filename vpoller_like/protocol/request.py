@@ -14,6 +14,7 @@ from vpoller_like.protocol.encoding import (
     canonical,
     decode_object,
     encoding_of,
+    field_fault,
     json_fault,
     unpack,
 )
@@ -27,7 +28,7 @@ Milliseconds = Annotated[float, msgspec.Meta(ge=0, le=1e12)]
 RESERVED = ("method", "hostname", "meta")
 
 
-class Meta(msgspec.Struct, frozen=True):
+class Meta(msgspec.Struct, frozen=True, gc=False):
     """What a request says of itself beside its parameters; every field is optional."""
 
     #: Names this request; sent again, it joins or gets the remembered reply.
@@ -44,7 +45,7 @@ class Meta(msgspec.Struct, frozen=True):
     traceparent: Annotated[str, msgspec.Meta(max_length=256)] | None = None
 
 
-class Head(msgspec.Struct, frozen=True):
+class Head(msgspec.Struct, frozen=True, gc=False):
     """The keys of a request that route it."""
 
     method: Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_METHOD)]
@@ -61,7 +62,7 @@ def parse_head(body: bytes) -> Head:
     Raises ``ProtocolError`` with a sentence that names the field.
     """
     try:
-        if encoding_of(body) is Encoding.JSON:
+        if body[:1] == b"{" or encoding_of(body) is Encoding.JSON:
             return _json_head(body)
         return msgspec.convert(unpack(body), Head)
     except msgspec.ValidationError as error:
@@ -70,21 +71,6 @@ def parse_head(body: bytes) -> Head:
         raise
     except DECODE_FAULTS as error:
         raise ProtocolError(json_fault(error) if body else "empty body", body) from error
-
-
-def field_fault(error: msgspec.ValidationError) -> str:
-    """Turn msgspec's complaint into one that starts with the field's name.
-
-    ``Expected `str`, got `int` - at `$.method``` becomes ``method: expected str, got int``.
-    """
-    text, _, path = str(error).partition(" - at `$")
-    text = text.replace("`", "").replace("Object missing required field", "missing field")
-    path = path.strip("`").lstrip(".")
-    if path:
-        return f"{path}: {text[:1].lower()}{text[1:]}"
-    if text.startswith("Expected object, got"):
-        return f"expected a JSON object{text.removeprefix('Expected object')}"
-    return text[:1].lower() + text[1:]
 
 
 def fingerprint(body: bytes) -> bytes:

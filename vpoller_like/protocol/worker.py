@@ -13,7 +13,7 @@ from typing import Annotated, Any, ClassVar, NamedTuple
 import msgspec
 
 from vpoller_like.errors import ProtocolError
-from vpoller_like.protocol.encoding import DECODE_FAULTS
+from vpoller_like.protocol.encoding import DECODE_FAULTS, field_fault
 from vpoller_like.protocol.limits import (
     MAX_HELD,
     MAX_HOSTNAME,
@@ -22,7 +22,6 @@ from vpoller_like.protocol.limits import (
     MAX_METHOD,
     MAX_REPLY,
 )
-from vpoller_like.protocol.request import field_fault
 
 VERSION = 1
 
