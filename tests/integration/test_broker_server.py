@@ -23,7 +23,8 @@ from vpoller_like.broker.events import Request, WorkerSays
 from vpoller_like.config import BrokerSettings
 from vpoller_like.errors import ConfigError
 from vpoller_like.protocol import worker as wire
-from vpoller_like.protocol.encoding import decode_object
+from vpoller_like.protocol.batch import join_requests, parse_replies
+from vpoller_like.protocol.encoding import Encoding, decode_object
 from vpoller_like.protocol.request import parse_head
 
 ECHO = b'{"method": "echo", "data": 5}'
@@ -118,6 +119,26 @@ def test_a_message_without_a_body_or_with_two_is_told_so(broker: RunningBroker) 
             assert says in decode_object(body)["msg"]
         dealer.send_multipart([b"tag", b"", ECHO])
         assert receive(dealer)[:2] == [b"tag", b""]
+
+
+def test_a_batch_is_answered_request_by_request_as_they_finish(broker: RunningBroker) -> None:
+    requests = [b'{"method": "echo", "data": %d}' % number for number in range(300)]
+    requests[7] = b'{"data": 7}'
+    got: dict[int, dict[str, Any]] = {}
+    with broker.socket(zmq.DEALER) as dealer:
+        dealer.send_multipart([b"tag", b"", join_requests(requests, Encoding.JSON)])
+        while len(got) < len(requests):
+            *envelope, body = receive(dealer)
+            assert envelope == [b"tag", b""]
+            for index, reply in parse_replies(body) or ():
+                assert index not in got
+                got[index] = decode_object(reply)
+        assert got.pop(7)["error"]["code"] == "bad_request"
+        assert all(reply["result"] == number for number, reply in got.items())
+        dealer.send_multipart([b"tag", b"", b"[" + ECHO])
+        assert decode_object(receive(dealer)[2])["error"]["code"] == "bad_request"
+        dealer.send_multipart([b"tag", b"", ECHO])
+        assert decode_object(receive(dealer)[2])["result"] == 5
 
 
 @pytest.mark.parametrize("frame", [b"", b"x"])
