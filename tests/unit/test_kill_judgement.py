@@ -166,3 +166,25 @@ def test_a_client_that_waited_may_have_moved_to_another_broker(
     assert broken(evidence([asked], runs, History(brokers))) == found
     lost = Answer(ONCE, 10.0 - waited, 10.0, "worker_lost", "no worker knows", "")
     assert bool(broken(evidence([lost], [], History(brokers)))) == bool(found)
+
+
+@pytest.mark.parametrize(("brokers", "found"), [(1, {"worker_lost"}), (2, set())])
+def test_another_broker_may_not_know_what_a_dead_worker_ran(brokers: int, found: set[str]) -> None:
+    history = History(brokers)
+    answers = [answer(ONCE, 1.0), answer(ONCE, 3.0, "lost", "worker_lost")]
+    runs = [run(ONCE, 0.9)]
+    assert "worker_lost" in broken(evidence(answers, runs, history))
+    history.struck(Blow(KILL, 1, 2.0))
+    assert broken(evidence(answers, runs, history)) >= found
+    assert ("worker_lost" in broken(evidence(answers, runs, history))) == bool(found)
+
+
+@pytest.mark.parametrize(("brokers", "found"), [(1, True), (2, False)])
+def test_each_of_two_brokers_remembers_what_it_heard_when_a_worker_was_stopped(
+    brokers: int, found: bool
+) -> None:
+    history = History(brokers)
+    answers = [answer(SAFE, 4.0, "2.1"), answer(SAFE, 7.0, "1.1")]
+    runs = [run(SAFE, 0.9), run(SAFE, 3.9, pid=2)]
+    history.struck(Blow(STOP, 1, 0.95, 6.0))
+    assert ("changed" in broken(evidence(answers, runs, history))) == found

@@ -123,8 +123,21 @@ def _must_agree(history: History, first: Answer, second: Answer) -> bool:
     if first.code:
         # Who says that it may have run does not contradict who knows.
         return False
-    pid = int(first.value.partition(".")[0])
-    return history.lived_through(pid, first.sent, second.received)
+    if history.brokers > 1 and not second.code and _is_zombies(history, second):
+        return False
+    return history.lived_through(_pid(first), first.sent, second.received)
+
+
+def _is_zombies(history: History, answer: Answer) -> bool:
+    """Say whether its process had been stopped: another one ran it, for another broker.
+
+    Each of the two brokers remembers what it heard, and neither knows of the other.
+    """
+    return any(blow.kind == STOP for blow in history.blows_to(_pid(answer), answer.received))
+
+
+def _pid(answer: Answer) -> int:
+    return int(answer.value.partition(".")[0])
 
 
 def rerun(evidence: Evidence) -> Breaches:
@@ -197,8 +210,16 @@ def too_many_lost(evidence: Evidence) -> Breaches:
         answers = evidence.answers[number]
         moved = any(_has_moved(evidence, number, a.received, a.received) for a in answers)
         died = evidence.history.broker_died_within(answers[0].sent, answers[-1].received)
-        if not (died or moved):
+        if not (died or moved or _knower_is_gone(evidence, number)):
             yield f"request {number}: no worker knows of it, though no broker has died meanwhile"
+
+
+def _knower_is_gone(evidence: Evidence, number: int) -> bool:
+    """Say whether who ran it was struck before another broker asked who knows of it."""
+    history, asked = evidence.history, evidence.answers[number][-1].received
+    return history.brokers > 1 and any(
+        any(history.blows_to(run.pid, asked)) for run in evidence.runs.get(number, ())
+    )
 
 
 #: Each promise's name, and who looks for breaches of it.
