@@ -14,7 +14,7 @@ SEEDS       ?= 2000
 REQUESTS    ?= 20000
 INPUTS      ?= 1000000
 CONNECTIONS ?= 10000
-FAULTS      := simulation kills worker-kills two-brokers broken decoders wire load overload
+FAULTS      := simulation kills worker-kills two-brokers broken decoders wire load overload leaks
 
 .PHONY: help demo test check format bench docs clean faults $(FAULTS:%=faults-%)
 
@@ -78,13 +78,16 @@ faults-load: $(READY_DEV)
 faults-overload: $(READY_DEV)
 	$(BIN)/python tests/faults/overload.py
 
+faults-leaks: $(READY_DEV)
+	$(BIN)/python tests/faults/burst_leaks.py
+
 bench: $(READY)
 	@$(BIN)/python tests/bench/compare.py
 
 docs: $(READY_DOCS)
 	$(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build
 
-$(READY): setup.cfg pyproject.toml
+$(READY): setup.cfg pyproject.toml setup.py vpoller_like/transport/_burst.c
 	@etc/make-venv $(PYTHON) $(VENV) -e '.[vsphere]'
 	@touch $@
 
@@ -98,5 +101,6 @@ $(READY_DOCS): $(READY)
 
 clean:
 	rm -rf $(VENV) .build build dist docs/_build *.egg-info
+	rm -f vpoller_like/transport/*.so
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .grimp_cache .coverage
 	find vpoller_like workers tests etc docs -name __pycache__ -type d -prune -exec rm -rf {} +

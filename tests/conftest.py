@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
+from tests.support import bursts
 from vpoller_like.agent.vault import VAULT
 
 # A shell that starts a command with & has it ignore SIGINT, and so would every process that
@@ -17,6 +18,14 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 # How long one example takes says more of the machine than of the code.
 settings.register_profile("whole", deadline=None)
 settings.load_profile("whole")
+
+
+@pytest.fixture(params=["c", "pure"])
+def burst_kind(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Sockets are read and written by the C extension, and then in pure Python."""
+    kind: str = request.param
+    bursts.use(kind, monkeypatch)
+    return kind
 
 
 @pytest.fixture(autouse=True)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from functools import cache
+from functools import cache, cached_property
 from typing import Any, get_args, get_origin
 
 import msgspec
@@ -21,6 +21,7 @@ from vpoller_like.sources import (
     FILE_VARIABLE,
     OPEN_SECTION,
     PREFIX,
+    PURE_VARIABLE,
     Given,
     KeyPath,
     Layer,
@@ -32,12 +33,22 @@ from vpoller_like.sources import (
 )
 
 
-class Loaded(msgspec.Struct, frozen=True):
-    """The settings; and, by dotted key, each value and where it came from."""
+class Loaded:
+    """The settings; and, by dotted key, each value and where it came from, if it is asked."""
 
-    settings: Settings
-    values: dict[str, Any]
-    origins: dict[str, Origin]
+    def __init__(self, settings: Settings, given: Layer) -> None:
+        self.settings = settings
+        self._given = given
+
+    @cached_property
+    def values(self) -> dict[str, Any]:
+        """Return the value of each key."""
+        return {dotted(key): given.value for key, given in self._given.items()}
+
+    @cached_property
+    def origins(self) -> dict[str, Origin]:
+        """Return where the value of each key was given."""
+        return {dotted(key): given.origin for key, given in self._given.items()}
 
 
 def load(
@@ -55,36 +66,47 @@ def load(
     """
     environ = os.environ if environ is None else environ
     _refuse_unknown_variables(environ)
-    layers = [
-        _defaults(),
+    given = [
         *file_layers(config, environ, cwd),
         environment_layer(environ, variables()),
         flag_layer(flags or {}),
     ]
-    merged = _merge(_checked(layer) for layer in layers)
-    settings = msgspec.convert(_nested(merged), Settings)
+    merged = _merge(_defaults(), (_checked(layer) for layer in given))
+    settings = _settings(_nested(merged))
     _check_together(settings, merged)
-    return Loaded(
-        settings,
-        {dotted(key): given.value for key, given in merged.items()},
-        {dotted(key): given.origin for key, given in merged.items()},
-    )
+    return Loaded(settings, merged)
 
 
 @cache
-def known_keys() -> dict[KeyPath, Any]:
-    """Return every key of the closed sections with its type."""
-    return {
-        (section.name, key.name): key.type
-        for section in msgspec.structs.fields(Settings)
-        if section.name != OPEN_SECTION
-        for key in msgspec.structs.fields(section.type)
-    }
+def known_keys() -> tuple[KeyPath, ...]:
+    """Return every key of the closed sections, in the order of their declaration."""
+    return tuple(
+        (section, name)
+        for section, kind in _closed_sections().items()
+        for name in kind.__struct_fields__
+    )
 
 
 def variables() -> dict[str, KeyPath]:
     """Return every environment variable that sets a key, with the key."""
     return {PREFIX + "_".join(key).upper(): key for key in known_keys()}
+
+
+@cache
+def _closed_sections() -> dict[str, type[Any]]:
+    defaults = Settings()
+    return {
+        name: type(getattr(defaults, name))
+        for name in Settings.__struct_fields__
+        if name != OPEN_SECTION
+    }
+
+
+@cache
+def _types(section: str) -> dict[str, Any]:
+    # Of a section in which something is given: finding them out takes a while.
+    fields = msgspec.structs.fields(_closed_sections()[section])
+    return {field.name: field.type for field in fields}
 
 
 def _defaults() -> Layer:
@@ -95,9 +117,15 @@ def _defaults() -> Layer:
     }
 
 
-def _merge(layers: Iterable[Layer]) -> Layer:
-    """Lay ``layers`` over each other, key by key; the last one wins."""
-    merged: Layer = {}
+def _settings(tables: dict[str, Any]) -> Settings:
+    """Build the settings of values that are checked, so that nothing is checked twice."""
+    sections = {name: kind(**tables[name]) for name, kind in _closed_sections().items()}
+    return Settings(**sections, agents=tables.get(OPEN_SECTION, {}))
+
+
+def _merge(defaults: Layer, layers: Iterable[Layer]) -> Layer:
+    """Lay ``layers`` over the defaults and each other, key by key; the last one wins."""
+    merged = dict(defaults)
     for layer in layers:
         for key, given in layer.items():
             if given.value == {} and any(other[: len(key)] == key for other in merged):
@@ -142,7 +170,8 @@ def _value(key: KeyPath, given: Given) -> Any:
         return _agent_value(key, given)
     if key not in known_keys():
         raise ConfigError(_unknown_key(key, given.origin))
-    expected, value, text = known_keys()[key], given.value, given.origin.kind != "file"
+    expected = _types(key[0])[key[1]]
+    value, text = given.value, given.origin.kind != "file"
     if text and isinstance(value, str) and get_origin(expected) is list:
         value = [item.strip() for item in value.split(",") if item.strip()]
     try:
@@ -172,7 +201,7 @@ def _expectation(expected: Any, error: msgspec.ValidationError) -> str:
 
 
 def _sections() -> list[str]:
-    return [field.name for field in msgspec.structs.fields(Settings)]
+    return list(Settings.__struct_fields__)
 
 
 def _unknown_key(key: KeyPath, origin: Origin) -> str:
@@ -211,10 +240,10 @@ def _nearest(name: str, choices: list[str]) -> str:
 
 
 def _refuse_unknown_variables(environ: Mapping[str, str]) -> None:
-    known = variables()
+    known = {*variables(), FILE_VARIABLE, PURE_VARIABLE}
     for name in environ:
-        if name.startswith(PREFIX) and name not in known and name != FILE_VARIABLE:
-            choices = {known_name.lower(): known_name for known_name in (*known, FILE_VARIABLE)}
+        if name.startswith(PREFIX) and name not in known:
+            choices = {known_name.lower(): known_name for known_name in sorted(known)}
             near = choices[_nearest(name, list(choices))]
             raise ConfigError(
                 f"unknown environment variable {name}; did you mean {near}? Unset it otherwise"

@@ -32,19 +32,20 @@ class WatchedStage(Stage):
         actions = super().feed(event)
         for action in actions:
             if isinstance(action, ev.Give):
-                self._watch(action)
+                for item in action.items:
+                    self._watch(item)
         return actions
 
-    def _watch(self, give: ev.Give) -> None:
-        task = self.core.dispatcher.live.get(give.assignment.task)
+    def _watch(self, item: wire.Assignment) -> None:
+        task = self.core.dispatcher.live.get(item.task)
         assert task is not None, "what is not live was given"
         assert task.deadline >= self.now, "given past its deadline"
-        assert give.assignment.body == task.body, "given with another body"
-        if task.worker is None or task.attempt != give.assignment.attempt:
+        assert item.body == task.body, "given with another body"
+        if task.worker is None or task.attempt != item.attempt:
             return  # Given, and taken back in the same breath.
         worker = self.core.roster.workers[task.worker.instance]
         assert len(worker.tasks) <= worker.slots + worker.ahead, "given more than there is room for"
-        flags = worker.pool.methods[give.assignment.method]
+        flags = worker.pool.methods[item.method]
         assert flags.retry_safe or worker.slots > 0, "given ahead though it may not run twice"
 
 

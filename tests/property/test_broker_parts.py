@@ -6,7 +6,6 @@ from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
 
-import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -225,7 +224,7 @@ def test_a_reply_larger_than_the_memory_is_forgotten_at_once() -> None:
 
 def giving(peer: int, number: int, size: int) -> Give:
     body = b"x" * size
-    return Give(b"%d" % peer, 1, Assignment(number, 1, "m", None, "", None, None, body))
+    return Give(b"%d" % peer, 1, [Assignment(number, 1, "m", None, "", None, None, body)])
 
 
 @given(
@@ -264,6 +263,6 @@ def test_tasks_of_two_sessions_are_sent_apart() -> None:
     packs = Packs()
     first, second = giving(1, 1, 1), giving(1, 2, 1)
     packs.add(first)
-    packs.add(msgspec.structs.replace(second, session=2))
+    packs.add(second._replace(session=2))
     taken: Callable[[], Any] = packs.take
     assert [(tasks.session, len(tasks.items)) for _, tasks in taken()] == [(1, 1), (2, 1)]

@@ -88,7 +88,8 @@ class Oracle:
         for action in actions:
             if isinstance(action, ev.Give):
                 for hook in self._gave:
-                    hook(life, action.assignment, action.peer)
+                    for assignment in action.items:
+                        hook(life, assignment, action.peer)
             elif isinstance(action, ev.Reply):
                 self._answered(life, event, action)
         for hook in self._after:

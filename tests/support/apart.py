@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from tests.support.fabric import ROOT, NotInTime, Running
+from tests.support.fabric import ROOT, NotInTime, Running, no_settings
 from tests.support.kills.asker import Settings
 from tests.support.kills.fleet import AGENTS
 from tests.support.netns import Namespace
@@ -109,8 +109,7 @@ class Apart:
         return started
 
     def _environment(self) -> dict[str, str]:
-        env = {k: v for k, v in os.environ.items() if not k.startswith("VPOLLER_")}
-        return env | {
+        return no_settings() | {
             "PYTHONPATH": os.pathsep.join([str(ROOT), str(AGENTS)]),
             "XDG_CONFIG_HOME": str(self.place),
             "KILLS_LEDGER": str(self.place),

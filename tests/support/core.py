@@ -264,7 +264,7 @@ class Player:
         """Tasks of the current session that came in and are not answered."""
         for give in self.stage.given[self._seen :]:
             if give.peer == self.peer and give.session == self.session:
-                self._inbox.append(give.assignment)
+                self._inbox.extend(give.items)
         self._seen = len(self.stage.given)
         return self._inbox
 

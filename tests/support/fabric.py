@@ -123,6 +123,15 @@ class Running:
         self.wait()
 
 
+def no_settings() -> dict[str, str]:
+    """Return this process's environment without settings of vpoller's.
+
+    ``VPOLLER_PURE`` is none: what the tests start reads and writes messages as they do.
+    """
+    kept = "VPOLLER_PURE"
+    return {k: v for k, v in os.environ.items() if not k.startswith("VPOLLER_") or k == kept}
+
+
 class Fabric:
     """One broker, started at once, and any number of worker supervisors.
 
@@ -359,7 +368,7 @@ class Fabric:
             return False
 
     def _environment(self, agents: Sequence[Path]) -> dict[str, str]:
-        env = {k: v for k, v in os.environ.items() if not k.startswith("VPOLLER_")}
+        env = no_settings()
         path = [str(part) for part in (ROOT, AGENTS, *agents, env.get("PYTHONPATH", "")) if part]
         return env | {
             _MARK: self._mark,

@@ -61,6 +61,19 @@ def compiled(source: Path) -> str:
     return str(place / "program")
 
 
+def shared_library(source: Path) -> str:
+    """Return the shared library that ``source``, in C, makes without any other."""
+    compiler = require_tool("cc", "gcc")
+    digest = hashlib.sha256(source.read_bytes()).hexdigest()[:16]
+    place = CACHE / "c" / f"{source.stem}-{digest}"
+    with _once(place) as is_new:
+        if is_new:
+            options = ["-Wall", "-Wextra", "-Werror", "-O1", "-g", "-shared", "-fPIC"]
+            command = [compiler, *options, "-o", str(place / "library.so"), str(source)]
+            subprocess.run(command, check=True)
+    return str(place / "library.so")
+
+
 def original_client() -> Path:
     """Return the directory with the original vPoller's programs and its own ``python``."""
     place = CACHE / ORIGINAL

@@ -15,6 +15,7 @@ from vpoller_like.broker.admin import Admin
 from vpoller_like.protocol import worker as wire
 from vpoller_like.protocol.encoding import Encoding, decode_object, encoding_of
 from vpoller_like.protocol.request import parse_head
+from vpoller_like.transport import burst
 
 ENDPOINTS = {"frontend": "tcp://127.0.0.1:1"}
 
@@ -55,7 +56,7 @@ def test_status_counts_what_waits_runs_and_is_remembered() -> None:
     for _ in range(3):
         stage.ask()
     status = Desk(stage)("status")
-    assert status["version"] == __version__
+    assert (status["version"], status["transport"]) == (__version__, burst.KIND)
     assert status["endpoints"] == ENDPOINTS
     assert (status["workers"], status["running"], status["queued"]) == (1, 1, 2)
     assert status["queued_bytes"] == 2 * len(request_body())

@@ -16,6 +16,7 @@ from vpoller_like.cli import dev
 from vpoller_like.cli.main import VERBS
 from vpoller_like.cli.session import Session
 from vpoller_like.config import BrokerSettings, Settings, WorkerSettings
+from vpoller_like.transport import burst
 
 __all__ = ["client", "vpoller"]
 
@@ -36,7 +37,8 @@ def _python(*arguments: str, **options: str) -> subprocess.CompletedProcess[str]
 
 def test_the_version_is_told(vpoller: Vpoller) -> None:
     assert vpoller("--version").out == f"vpoller {__version__}\n"
-    assert vpoller("version").data["vpoller"] == __version__
+    told = vpoller("version").data
+    assert (told["vpoller"], told["transport"]) == (__version__, burst.KIND)
 
 
 def test_help_lists_every_verb(vpoller: Vpoller) -> None:

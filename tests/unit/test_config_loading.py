@@ -186,6 +186,15 @@ def test_a_misspelt_config_variable_is_refused_too(places: Places) -> None:
     assert "did you mean VPOLLER_CONFIG?" in places.fault()
 
 
+def test_the_variable_that_asks_for_pure_python_is_no_setting_and_no_mistake(
+    places: Places,
+) -> None:
+    places.environ["VPOLLER_PURE"] = "1"
+    assert places.load().settings == Settings()
+    places.environ["VPOLLER_PUR"] = "1"
+    assert "did you mean VPOLLER_PURE?" in places.fault()
+
+
 @pytest.mark.parametrize(
     ("text", "key", "expected"),
     [

@@ -12,16 +12,8 @@ import zmq
 from vpoller_like.transport.context import new_context
 from vpoller_like.transport.outbox import OVERHEAD, Outbox
 from vpoller_like.transport.poll import Poll
-from vpoller_like.transport.port import (
-    BURST_BYTES,
-    MAX_BURST,
-    MAX_FRAMES,
-    SKIPPED_PER_TURN,
-    Message,
-    Port,
-    Sent,
-    _user_of,
-)
+from vpoller_like.transport.port import MAX_BURST, MAX_FRAMES, Message, Port, Sent
+from vpoller_like.transport.pure import BURST_BYTES, SKIPPED_PER_TURN
 from vpoller_like.transport.sockets import backend, frontend
 
 PATIENCE = 20.0
@@ -64,7 +56,7 @@ class Pair:
 
 
 @pytest.fixture
-def pair() -> Iterator[Pair]:
+def pair(burst_kind: str) -> Iterator[Pair]:  # noqa: ARG001
     pair = Pair()
     yield pair
     pair.close()
@@ -228,46 +220,6 @@ def test_a_send_to_a_peer_that_does_not_read_never_blocks(pair: Pair) -> None:
     assert time.monotonic() - began < 5
 
 
-class FailingBase:
-    """A base socket that fails at one frame, as a DEALER does whose peer leaves amid it."""
-
-    def __init__(self, fails_at: int) -> None:
-        self.frames: list[tuple[bytes, bool]] = []
-        self._fails_at = fails_at
-
-    def send(self, frame: bytes, flags: int) -> None:
-        self.frames.append((frame, bool(flags & int(zmq.SNDMORE))))
-        if len(self.frames) == self._fails_at:
-            raise zmq.Again
-
-
-@pytest.mark.parametrize(
-    ("fails_at", "shown"),
-    [(1, [b"a"]), (2, [b"a", b"b", b"c"]), (3, [b"a", b"b", b"c"])],
-)
-def test_a_message_that_was_begun_is_ended(pair: Pair, fails_at: int, shown: list[bytes]) -> None:
-    """The DEALER dropped the next request in silence, for it waited for the last frame."""
-    base: Any = FailingBase(fails_at)
-    pair.port._base = base
-    assert pair.port.send([b"a", b"b", b"c"]) is Sent.FULL
-    assert [frame for frame, _ in base.frames] == shown
-    assert base.frames[-1][1] is (fails_at == 1)
-
-
-# Users ---------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    "error", [zmq.ZMQError(zmq.EINVAL), UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid")]
-)
-def test_who_cannot_be_told_is_nobody(error: Exception) -> None:
-    class Frame:
-        def get(self, _: str) -> str:
-            raise error
-
-    assert _user_of(Frame()) == ""
-
-
 # Outbox --------------------------------------------------------------------------------
 
 
@@ -288,6 +240,9 @@ class FakePort:
         self.room[peer] -= 1
         self.sent.append(tuple(frames))
         return Sent.DONE
+
+    def send_all(self, messages: Any) -> list[Sent]:
+        return [self.send(frames) for frames in messages]
 
 
 @pytest.fixture
@@ -319,6 +274,26 @@ def test_a_peer_that_reads_is_not_held_up_by_one_that_does_not(port: FakePort) -
     box.send((b"slow", b"1"))
     assert box.send((b"fast", b"2")) is Sent.DONE
     assert port.sent == [(b"fast", b"2")]
+
+
+def test_of_many_messages_each_is_sent_kept_or_lost_as_it_would_be_alone(port: FakePort) -> None:
+    box = outbox(port, peer_bytes=2 * (OVERHEAD + 5))
+    port.room = {b"fast": 9, b"slow": 1}
+    port.gone = {b"gone"}
+    done, full, gone = Sent.DONE, Sent.FULL, Sent.GONE
+    peers = (b"fast", b"slow", b"gone", b"slow", b"fast", b"slow", b"slow")
+    first = [(peer, b"%d" % number) for number, peer in enumerate(peers)]
+    assert box.send_all(first) == [done, done, gone, done, done, done, full]
+    # Now something waits for the slow one, and nothing more may.
+    assert box.send_all(first[:4]) == [done, full, gone, full]
+    port.room[b"slow"] = 9
+    assert box.flush(1.0) == []
+    assert box.send_all([(b"slow", b"7")]) == [done]
+    to_slow = [number for peer, number in port.sent if peer == b"slow"]
+    assert to_slow == [b"1", b"3", b"5", b"7"]
+    assert len(port.sent) == 3 + len(to_slow)
+    assert box.bytes == 0
+    assert box.send_all([]) == []
 
 
 def test_what_waits_is_bounded(port: FakePort) -> None:
@@ -392,19 +367,21 @@ def test_a_peer_that_takes_nothing_for_too_long_is_given_up(port: FakePort) -> N
     assert box.bytes == (200 - 90) * (OVERHEAD + 5)
 
 
-def test_where_somebody_reads_the_next_try_is_soon_and_where_nobody_does_it_is_not(
+def test_where_somebody_reads_the_next_try_is_at_once_and_where_nobody_does_it_is_not(
     port: FakePort,
 ) -> None:
     """Each pipeful of replies to a client that reads had waited for the next tick."""
     box = outbox(port)
-    assert box.flush_in(5.0) == float("inf")
+    assert box.due == float("inf")
     for _ in range(9):
         box.send((b"p", b""))
     port.room[b"p"] = 1
     box.flush(5.0)
-    assert 0 < box.flush_in(5.0) <= 0.002
+    assert box.due <= 5.0
+    box.flush(5.0)
+    assert 5.0 < box.due <= 5.002
     box.flush(6.0)
-    assert box.flush_in(6.0) > 0.04
+    assert box.due > 6.04
 
 
 def test_many_deaf_peers_do_not_make_a_flush_long(port: FakePort) -> None:
@@ -439,6 +416,7 @@ def test_a_real_peer_that_begins_to_read_gets_everything(pair: Pair) -> None:
     assert box.bytes == 0
 
 
+@pytest.mark.usefixtures("burst_kind")
 def test_a_frontend_takes_frames_up_to_eight_mebibytes() -> None:
     context = new_context()
     port, binding = frontend(context, "tcp://127.0.0.1:*")
@@ -458,6 +436,7 @@ def test_a_frontend_takes_frames_up_to_eight_mebibytes() -> None:
         context.term()
 
 
+@pytest.mark.usefixtures("burst_kind")
 def test_a_port_without_a_peer_is_full() -> None:
     context = new_context()
     port = Port(context.socket(zmq.DEALER))
@@ -468,9 +447,9 @@ def test_a_port_without_a_peer_is_full() -> None:
         context.term()
 
 
-def test_a_port_watched_rarely_is_read_to_its_end_without_another_tick(pair: Pair) -> None:
+def test_a_port_of_which_little_is_read_at_once_is_read_to_its_end(pair: Pair) -> None:
     poll = Poll()
-    poll.watch_rarely(pair.port)
+    poll.watch(pair.port)
     pair.port.max_burst = 8
     dealer = pair.dealer()
     for number in range(300):

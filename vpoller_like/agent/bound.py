@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -20,9 +19,6 @@ from vpoller_like.protocol.request import parameters
 if TYPE_CHECKING:
     from vpoller_like.agent.agent import Agent
     from vpoller_like.agent.task import Task
-
-#: What most tasks run in: a context for each would cost more than the rest of the call.
-_UNGUARDED = contextlib.nullcontext()
 
 P = TypeVar("P")
 R = TypeVar("R")
@@ -63,17 +59,23 @@ class BoundTask(Generic[P, R]):
         ``max_reply`` bytes becomes ``too_large``.
         """
         schema = self.task.schema
-        # Now: the task may take its parameters apart.
-        secrets = schema.secrets(params) if schema.has_secrets(params) else []
-        with VAULT.guarding(secrets) if secrets else _UNGUARDED:
-            try:
-                outcome = Outcome("", self._reply(params, encoding))
-            except (KeyboardInterrupt, SystemExit) as error:
-                raise _discreet(error, secrets) from None
-            except BaseException as error:
-                secrets = secrets or schema.secrets(params)
-                outcome = refused(answer_for(error, self.task.name, secrets), encoding)
+        if not schema.has_secrets(params):
+            outcome = self._outcome(params, encoding, [])
+        else:
+            # Now: the task may take its parameters apart.
+            secrets = schema.secrets(params)
+            with VAULT.guarding(secrets):
+                outcome = self._outcome(params, encoding, secrets)
         return fitted(outcome, self.task.name, encoding, max_reply)
+
+    def _outcome(self, params: dict[str, Any], encoding: Encoding, secrets: list[str]) -> Outcome:
+        try:
+            return Outcome("", self._reply(params, encoding))
+        except (KeyboardInterrupt, SystemExit) as error:
+            raise _discreet(error, secrets) from None
+        except BaseException as error:
+            secrets = secrets or self.task.schema.secrets(params)
+            return refused(answer_for(error, self.task.name, secrets), encoding)
 
     def _reply(self, params: dict[str, Any], encoding: Encoding) -> bytes:
         task = self.task

@@ -12,7 +12,7 @@ from msgspec import inspect
 from vpoller_like.agent.describe import plain_default, type_words
 from vpoller_like.agent.secrets import is_telltale, secret_values
 from vpoller_like.errors import AgentError, InvalidParams
-from vpoller_like.protocol.request import field_fault
+from vpoller_like.protocol.encoding import field_fault
 from vpoller_like.protocol.worker import Param
 
 T = TypeVar("T")
@@ -44,7 +44,7 @@ class Schema:
 
     def has_secrets(self, given: Mapping[str, Any]) -> bool:
         """Say whether a parameter among those ``given`` is secret, or sounds so."""
-        return any(key in self.secret or is_telltale(key) for key in given)
+        return not self.secret.isdisjoint(given) or any(map(is_telltale, given))
 
     def secrets(self, given: Mapping[str, Any]) -> list[str]:
         """Return the secret texts among the parameters ``given``, longest first."""

@@ -23,12 +23,14 @@ from vpoller_like.errors import (
     UnknownMethod,
     WorkerLost,
 )
-from vpoller_like.protocol.encoding import encoding_of
+from vpoller_like.protocol.encoding import Encoding, encoding_of
 from vpoller_like.protocol.reply import ReplyMeta, failure
 from vpoller_like.protocol.request import DEFAULT_PRIORITY, Head, Meta, fingerprint
 
 #: A request may have been under way this long, in seconds, when its ``age_ms`` is read.
 TRANSIT = 1.0
+_JSON = Encoding.JSON
+_BRACE = ord("{")
 #: Hosts that an error lists at most.
 LISTED_HOSTS = 20
 
@@ -50,6 +52,7 @@ class Admission:
     ) -> None:
         self._directory = directory
         self._dispatcher = dispatcher
+        self._quota = dispatcher.quota
         self._memory = memory
         self._plain = plain
         self._counters = counters
@@ -80,26 +83,31 @@ class Admission:
             self.refuse(event, error)
 
     def _request(self, event: Request, now: float) -> None:
-        meta = event.head.meta
-        share = _share(event)
+        head, body = event.head, event.body
+        meta = head.meta
+        # On whose account it is: its principal's, or else its connection's. Both are marked:
+        # a peer may choose any routing id, such as a principal's name.
+        principal = event.principal
+        share = b"P" + principal.encode() if principal else b"C" + event.envelope[0]
         waiter = Waiter(event.envelope, meta is not None, share, event.index)
         key, mark = None, None
         if meta is not None and meta.id is not None:
-            key, mark = (event.principal, meta.id), _mark(event.body)
+            key, mark = (principal, meta.id), _mark(body)
             if self._known(event, waiter, key, mark, now):
                 return
         if self.draining:
             raise ShuttingDown("the broker is shutting down; ask again, or ask another broker")
-        route = self._route(event.head, now)
-        self._dispatcher.require_quota(share, route)
+        route = self._route(head, now)
+        if self._quota.is_spent(share):
+            raise self._dispatcher.over_quota(route)
         task = self.begun = Task(
             self._new_number(),
             route,
-            event.body,
+            body,
             share,
-            encoding_of(event.body),
+            _JSON if body[0] == _BRACE else encoding_of(body),
             now,
-            self._deadline(meta, now),
+            now + self._default_deadline if meta is None else self._deadline(meta, now),
             DEFAULT_PRIORITY if meta is None else meta.priority,
             key,
             mark,
@@ -137,7 +145,8 @@ class Admission:
         if len(task.waiters) >= self._max_waiters:
             self._counters.busy += 1
             raise Busy("too many clients wait for this id; try again later", retry_after_ms=1000)
-        self._dispatcher.require_quota(waiter.share, task.route)
+        if self._quota.is_spent(waiter.share):
+            raise self._dispatcher.over_quota(task.route)
         self._counters.joined += 1
         self._dispatcher.join(task, waiter)
         if task.body is None:
@@ -240,14 +249,6 @@ class Admission:
         told = ReplyMeta(id=meta.id if meta else None)
         waiter = Waiter(event.envelope, meta is not None, index=event.index)
         self._dispatcher.reply(waiter, failure(error, encoding), told, encoding)
-
-
-def _share(event: Request) -> bytes:
-    """Return on whose account ``event`` is: its principal's, or else its connection's.
-
-    Both kinds are marked: a peer may choose any routing id, such as a principal's name.
-    """
-    return b"P" + event.principal.encode() if event.principal else b"C" + event.envelope[0]
 
 
 def _plain_forgets() -> WorkerLost:

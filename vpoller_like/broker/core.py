@@ -150,6 +150,7 @@ class BrokerCore:
     def _take_actions(self) -> Sequence[ev.Action]:
         if not self._out:
             return ()
+        self.dispatcher.end_round()
         actions = self._out[:]
         self._out.clear()
         return actions

@@ -21,6 +21,7 @@ from vpoller_like.errors import (
     TooLarge,
     WorkerLost,
 )
+from vpoller_like.protocol.batch import is_whole
 from vpoller_like.protocol.encoding import Encoding, encoding_of, transcode
 from vpoller_like.protocol.reply import ReplyMeta, failure, is_envelope, with_meta
 from vpoller_like.protocol.worker import Assignment, Result
@@ -29,6 +30,7 @@ from vpoller_like.protocol.worker import Assignment, Result
 REMEMBERED = frozenset(["", InvalidParams.code, TaskFailed.code, TooLarge.code, WorkerLost.code])
 #: What a waiting task costs beside its body, in bytes.
 OVERHEAD = 1024
+_JSON = Encoding.JSON
 _NO_KEY: tuple[str, None] = ("", None)
 #: What ``retry_after_ms`` says at least and at most; between them, the time in which half of
 #: the queue will be gone.
@@ -43,10 +45,13 @@ class Dispatcher:
         self, settings: BrokerSettings, memory: Memory, counters: Counters, out: list[Action]
     ) -> None:
         self._settings = settings
+        self._max_reply = settings.max_reply
         self.quota = Quota(settings.max_in_flight, settings.queue_bytes)
         self._memory = memory
         self._counters = counters
         self._out = out
+        #: Workers that have been given something in this round.
+        self._giving: list[Worker] = []
         self.live: dict[int, Task] = {}
         self.by_key: dict[Key, Task] = {}
         #: When tasks that do not run yet are past their deadline.
@@ -78,7 +83,7 @@ class Dispatcher:
         Raises ``Busy`` where it may not wait.
         """
         route = task.route
-        worker = None if route.queue else route.find()
+        worker = None if route.queue.size else route.find()
         if worker is not None:
             self.open(task)
             self.give(worker, task, now)
@@ -100,15 +105,13 @@ class Dispatcher:
         else:
             self.enqueue(task)
 
-    def require_quota(self, share: bytes, route: Route | None) -> None:
-        """Raise ``Busy`` where ``share`` has as many requests under way as it may."""
-        if not self.quota.is_spent(share):
-            return
+    def over_quota(self, route: Route) -> Busy:
+        """Return what is said to who has as many requests under way as he may."""
         self._counters.busy += 1
-        raise Busy(
+        return Busy(
             f"{self.quota.max_requests} of your requests are not answered yet, and more are not "
             "taken; wait for some of them",
-            retry_after_ms=MIN_RETRY_MS if route is None else self._retry_after_ms(route),
+            retry_after_ms=self._retry_after_ms(route),
         )
 
     def require_room(self, route: Route, share: bytes, size: int) -> None:
@@ -234,7 +237,18 @@ class Dispatcher:
             task.fingerprint,
             task.body or b"",
         )
-        self._out.append(Give(worker.peer, worker.session, assignment))
+        if worker.giving is None:
+            worker.giving = [assignment]
+            self._giving.append(worker)
+            self._out.append(Give(worker.peer, worker.session, worker.giving))
+        else:
+            worker.giving.append(assignment)
+
+    def end_round(self) -> None:
+        """What is given from now on goes by another message."""
+        for worker in self._giving:
+            worker.giving = None
+        self._giving.clear()
 
     def take_up(self, worker: Worker, task: Task, number: int, attempt: int) -> None:
         """``worker`` runs ``task`` already, under its own ``number`` and ``attempt``."""
@@ -283,23 +297,27 @@ class Dispatcher:
 
     def result(self, task: Task, item: Result, now: float) -> None:
         """The worker that holds ``task`` has answered."""
+        body = item.body
         task.route.note_run(item.ran_us / 1e6)
         if task.body is None:
-            task.encoding = encoding_of(item.body)
-        if self.is_too_large(task, item.body, now):
+            task.encoding = encoding_of(body)
+        if len(body) > self._max_reply and self.is_too_large(task, body, now):
             return
-        if not is_envelope(item.body, task.encoding):
+        # The usual case first: a JSON object as our workers write it.
+        if not (body[:1] == b"{" and body[-1:] == b"}" and task.encoding is _JSON) and (
+            not is_envelope(body, task.encoding)
+        ):
             label = task.worker.label if task.worker else "?"
             message = (
                 f"worker {label} answered with something that is no {task.encoding.value} object"
             )
             self.fail(task, TaskFailed(message), now)
             return
-        self.finish(task, item.code, item.body, now, ran_ms=item.ran_us / 1000)
+        self.finish(task, item.code, body, now, item.ran_us / 1000)
 
     def is_too_large(self, task: Task, body: bytes, now: float) -> bool:
         """Say whether the reply ``body`` is too large to be sent, and answer so if it is."""
-        limit = self._settings.max_reply
+        limit = self._max_reply
         if len(body) <= limit:
             return False
         message = (
@@ -356,6 +374,10 @@ class Dispatcher:
         self, waiter: Waiter, body: bytes, meta: ReplyMeta | None, encoding: Encoding
     ) -> None:
         """Send ``body`` to one client, with ``meta``, if there is some and it sent some."""
+        if waiter.index is not None and not is_whole(body, encoding):
+            # It would spoil, or forge, what others of its pack are answered.
+            message = f"a worker answered with something that is no {encoding.value} object"
+            body = failure(TaskFailed(message), encoding)
         if meta is not None and waiter.wants_meta:
             body = with_meta(body, meta, encoding)
         self._counters.replies += 1
@@ -375,9 +397,11 @@ class Dispatcher:
             del self.by_key[task.key]
         if task.slot:
             self.timetable.cancel(task)
-        self._leave_worker(task)
+        if task.worker is not None:
+            self._leave_worker(task)
+        give_back = self.quota.give_back
         for waiter in task.waiters:
-            self.quota.give_back(waiter.share)
+            give_back(waiter.share)
         task.waiters = []
         task.body = None
 

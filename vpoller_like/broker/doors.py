@@ -49,12 +49,14 @@ class Doors:
         self.backend_peers = PeerMonitor(self.backend)
         self.plain_peers = PeerMonitor(self.plain)
         self.poll = Poll()
-        for port in (self.frontend, self.backend, self.plain):
+        for port in (self.frontend, self.backend, self.plain, self.admin):
             self.poll.watch(port)
         if self.zap is not None:
             self.poll.watch(self.zap.port)
-        for source in (self.admin, self.backend_peers.socket, self.plain_peers.socket):
-            self.poll.watch_rarely(source)
+        for peers in (self.backend_peers, self.plain_peers):
+            self.poll.watch(peers.socket)
+        #: What has something to say all the time; everything else has so rarely.
+        self.busy = {self.frontend.socket, self.backend.socket}
 
     def _open(self, settings: BrokerSettings) -> None:
         context, guard = self._context, self._guard
@@ -98,10 +100,16 @@ class Doors:
         self.security[name] = "curve" if asks_keys else f"plain ({near})"
         return port
 
-    def flush_in(self, now: float) -> float:
-        """Return in how many seconds an outbox is to be flushed; infinity if none."""
-        boxes = (self.frontend_outbox, self.backend_outbox, self.admin_outbox)
-        return min(box.flush_in(now) for box in boxes)
+    @property
+    def flush_due(self) -> float:
+        """When :meth:`flush` is to be called, in monotonic seconds; infinity for not at all."""
+        return min(self.frontend_outbox.due, self.backend_outbox.due, self.admin_outbox.due)
+
+    def flush(self, now: float) -> list[bytes]:
+        """Send what peers take now of what they did not; return the workers that are gone."""
+        self.frontend_outbox.flush(now)
+        self.admin_outbox.flush(now)
+        return self.backend_outbox.flush(now)
 
     @property
     def unread(self) -> int:

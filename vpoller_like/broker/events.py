@@ -144,12 +144,12 @@ class Reply(Light, frozen=True):
     index: int | None = None
 
 
-class Give(Light, frozen=True):
-    """Send one task to a worker; several are packed into one TASKS."""
+class Give(NamedTuple):
+    """Send tasks to a worker, in this order; those of several are packed into one TASKS."""
 
     peer: bytes
     session: int
-    assignment: Assignment
+    items: list[Assignment]
 
 
 class Tell(NamedTuple):

@@ -22,10 +22,11 @@ class FairQueue:
 
     def __init__(self) -> None:
         self._levels: dict[int, OrderedDict[bytes | None, _Line]] = {}
-        self._size = 0
+        #: How many tasks wait.
+        self.size = 0
 
     def __len__(self) -> int:
-        return self._size
+        return self.size
 
     def __iter__(self) -> Iterator[Task]:
         """Yield all tasks, in no particular order."""
@@ -36,7 +37,7 @@ class FairQueue:
     def push(self, task: Task) -> None:
         """Add ``task`` at the end of its share's line."""
         self._line(task.priority, task.share)[task.number] = task
-        self._size += 1
+        self.size += 1
 
     def push_front(self, task: Task) -> None:
         """Put back a task that had its turn already: it is the next one, and no turn."""
@@ -44,7 +45,7 @@ class FairQueue:
         line[task.number] = task
         line.move_to_end(task.number, last=False)
         self._levels[task.priority].move_to_end(_AGAIN, last=False)
-        self._size += 1
+        self.size += 1
 
     def _line(self, priority: int, share: bytes | None) -> _Line:
         shares = self._levels.get(priority)
@@ -60,12 +61,12 @@ class FairQueue:
 
         It may be past its deadline at ``now``: then this was nobody's turn.
         """
-        if not self._size:
+        if not self.size:
             raise KeyError("the queue is empty")
         shares = self._levels[max(self._levels)]
         share, line = next(iter(shares.items()))
         _, task = line.popitem(last=False)
-        self._size -= 1
+        self.size -= 1
         if not line:
             self._close_line(task.priority, share)
         elif len(shares) > 1 and share is not _AGAIN and task.deadline >= now:
@@ -78,7 +79,7 @@ class FairQueue:
         share = _AGAIN if task.number in shares.get(_AGAIN, ()) else task.share
         line = shares[share]
         del line[task.number]
-        self._size -= 1
+        self.size -= 1
         if not line:
             self._close_line(task.priority, share)
 

@@ -133,7 +133,7 @@ def read(
 def _bad(
     envelope: Envelope, error: ProtocolError, encoding: Encoding, index: int | None = None
 ) -> Reply:
-    return Reply(envelope, failure(BadRequest(error.message), encoding), index)
+    return Reply(envelope, failure(BadRequest(error.message, **error.details), encoding), index)
 
 
 def _too_large(envelope: Envelope, body: bytes, max_request: int) -> Reply:

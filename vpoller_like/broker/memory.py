@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import NamedTuple
+
+import msgspec
 
 from vpoller_like.broker.task import Key
 from vpoller_like.protocol.encoding import Encoding
@@ -13,7 +14,7 @@ from vpoller_like.protocol.reply import ReplyMeta
 OVERHEAD = 512
 
 
-class Remembered(NamedTuple):
+class Remembered(msgspec.Struct, frozen=True, gc=False):
     """A reply, as it was written, and what is told with it."""
 
     fingerprint: bytes
@@ -59,13 +60,12 @@ class Memory:
         """Remember a reply; the oldest go when there is no room."""
         self._entries[key] = entry
         self.bytes += len(entry.body) + OVERHEAD
-        while self._entries and self._is_full():
+        while self.bytes > self._max_bytes or len(self._entries) > self._max_count:
             self._drop_oldest()
-        self.peak = max(self.peak, len(self._entries))
-        self.peak_bytes = max(self.peak_bytes, self.bytes)
-
-    def _is_full(self) -> bool:
-        return self.bytes > self._max_bytes or len(self._entries) > self._max_count
+        if len(self._entries) > self.peak:
+            self.peak = len(self._entries)
+        if self.bytes > self.peak_bytes:
+            self.peak_bytes = self.bytes
 
     def expire(self, now: float) -> None:
         """Drop what was answered too long ago."""

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from vpoller_like.broker.events import Give, Reply
-from vpoller_like.errors import TaskFailed
 from vpoller_like.protocol import batch
 from vpoller_like.protocol.encoding import Encoding, encoding_of
 from vpoller_like.protocol.envelope import Envelope
 from vpoller_like.protocol.limits import MAX_PACK
-from vpoller_like.protocol.reply import failure
 from vpoller_like.protocol.worker import Assignment, Attempt, Tasks
 
 
@@ -21,8 +19,8 @@ class Packs:
         self._open: dict[tuple[bytes, int], list[Assignment]] = {}
 
     def add(self, give: Give) -> None:
-        """Put one task into the pack for its worker."""
-        self._open.setdefault((give.peer, give.session), []).append(give.assignment)
+        """Put tasks into the pack for their worker."""
+        self._open.setdefault((give.peer, give.session), []).extend(give.items)
 
     def withdraw(self, peer: bytes) -> list[Attempt]:
         """Take out what is for ``peer``, and return which givings that were."""
@@ -83,10 +81,7 @@ class ReplyPack:
         self.size = 0
 
     def add(self, index: int, body: bytes) -> None:
-        """Add one; where a worker has written what is no whole value, what says so."""
-        if not batch.is_whole(body, self._encoding):
-            message = f"a worker answered with something that is no {self._encoding.value} object"
-            body = failure(TaskFailed(message), self._encoding)
+        """Add one, a whole value in the pack's encoding."""
         self._items.append((index, body))
         self.size += len(body)
 

@@ -15,6 +15,7 @@ from vpoller_like.broker.routing import Pool
 from vpoller_like.broker.task import State
 from vpoller_like.broker.worker import Worker
 from vpoller_like.protocol.worker import Method, Offer
+from vpoller_like.transport import burst
 
 
 def status(
@@ -26,6 +27,7 @@ def status(
     """The broker as a whole; ``outside`` is what is used of limits that the core knows not."""
     return {
         "version": __version__,
+        "transport": burst.KIND,
         "pid": os.getpid(),
         "epoch": core.epoch,
         "clock_s": round(time.time(), 3),

@@ -12,6 +12,7 @@ from vpoller_like.broker.counters import Counters
 from vpoller_like.broker.dispatcher import Dispatcher
 from vpoller_like.broker.events import Action, Tell
 from vpoller_like.broker.memory import Memory
+from vpoller_like.broker.rhythm import Rhythm
 from vpoller_like.broker.routing import Directory, Route
 from vpoller_like.broker.seekers import Seekers
 from vpoller_like.broker.task import State, Task
@@ -50,19 +51,16 @@ class Roster:
         self._seekers = seekers
         self._counters = counters
         self._out = out
-        self._heartbeat = settings.heartbeat_ms / 1000
-        self._liveness = settings.liveness_ms / 1000
-        self._welcome = wire.Welcome(
-            version=wire.VERSION,
-            epoch=epoch,
-            heartbeat_ms=settings.heartbeat_ms,
-            liveness_ms=settings.liveness_ms,
-            max_reply=settings.max_reply,
-        )
+        self._epoch = epoch
+        self._max_reply = settings.max_reply
+        self._rhythm = Rhythm(settings)
+        self._take_rhythm()
         self._by_peer: dict[bytes, Worker] = {}
         self.workers: dict[str, Worker] = {}
         self._owed_acks: dict[str, Worker] = {}
         self._next_heartbeat = 0.0
+        #: Before this, nobody can have been silent for too long.
+        self._silence_due = 0.0
         self._refusals = Throttle()
         self._listen: dict[type[Any], Callable[[Worker, Any, float], None]] = {
             wire.Results: self._results,
@@ -124,13 +122,40 @@ class Roster:
         self._leave_peer(peer, hello.instance, now)
         worker, routes = self._register(peer, hello, signature, now)
         worker.key = key
-        self._out.append(Tell(peer, self._welcome))
+        if not self._fit_rhythm(now):
+            self._out.append(Tell(peer, self._welcome))
         self._settle_held(worker, hello.held, now)
         worker.pool.place(worker)
         self._seekers.worker_joined(worker, now)
         for route in routes:
             self._dispatcher.serve_route(route, now)
         self._dispatcher.serve(worker.pool, now)
+
+    def _fit_rhythm(self, now: float) -> bool:
+        """Say whether the number of workers asks for other intervals, and tell all of them so.
+
+        It does each time that they have become twice as many, or half as many.
+        """
+        if not self._rhythm.fit(len(self.workers)):
+            return False
+        self._take_rhythm()
+        self._silence_due = now
+        for worker in self.workers.values():
+            if not worker.stale:
+                worker.last_heard = now  # it has kept to the other ones until now
+                self._out.append(Tell(worker.peer, self._welcome))
+        return True
+
+    def _take_rhythm(self) -> None:
+        self._heartbeat = self._rhythm.heartbeat_ms / 1000
+        self._liveness = self._rhythm.liveness_ms / 1000
+        self._welcome = wire.Welcome(
+            version=wire.VERSION,
+            epoch=self._epoch,
+            heartbeat_ms=self._rhythm.heartbeat_ms,
+            liveness_ms=self._rhythm.liveness_ms,
+            max_reply=self._max_reply,
+        )
 
     def _refuse(self, peer: bytes, reason: str) -> None:
         """Unlike SHUTDOWN, this leaves the worker to its other brokers, and to try again."""
@@ -344,6 +369,7 @@ class Roster:
         for task in list(reversed(worker.tasks.values())):
             self._dispatcher.worker_lost(task, now)
         self._seekers.worker_left(worker, now)
+        self._fit_rhythm(now)
 
     # Time ------------------------------------------------------------------------------
 
@@ -359,22 +385,29 @@ class Roster:
         be heard meanwhile.
         """
         self.acknowledge()
-        silent = [
-            worker for worker in self.workers.values() if self._is_silent(worker, now, paused)
-        ]
+        if paused:
+            for worker in self.workers.values():
+                worker.last_heard = min(now, worker.last_heard + paused)
+        if now > self._silence_due:
+            self._give_up_silent(now)
+        if now >= self._next_heartbeat:
+            self._next_heartbeat = now + self._heartbeat
+            self.probe()
+
+    def _give_up_silent(self, now: float) -> None:
+        """Give up who is silent, and find out before when nobody else can be.
+
+        So a thousand workers are not looked at with every tick.
+        """
+        silent = [w for w in self.workers.values() if now - w.last_heard > self._liveness]
         # All of them first: what one of them held is not to be given to another one.
         for worker in silent:
             self._close(worker)
         for worker in silent:
             what = "asked in vain for a HELLO" if worker.stale else "silent"
             self.lose(worker, f"{what} for {now - worker.last_heard:.1f} s", now)
-        if now >= self._next_heartbeat:
-            self._next_heartbeat = now + self._heartbeat
-            self.probe()
-
-    def _is_silent(self, worker: Worker, now: float, paused: float) -> bool:
-        worker.last_heard = min(now, worker.last_heard + paused)
-        return now - worker.last_heard > self._liveness
+        heard = min((worker.last_heard for worker in self.workers.values()), default=now)
+        self._silence_due = heard + self._liveness
 
     def acknowledge(self) -> None:
         """Tell workers what has arrived of theirs since the last time."""

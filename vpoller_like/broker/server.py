@@ -102,7 +102,6 @@ class BrokerServer:
         self._ending = Ending(settings.drain_ms / 1000)
         self._stopped = False
         self._perform: dict[type[Any], Callable[[Any], object]] = {
-            Reply: self._replies.append,
             Give: self._packs.add,
             Tell: lambda action: self._tell(action.peer, action.message),
             AskPlain: self._ask_plain,
@@ -122,20 +121,21 @@ class BrokerServer:
         """Serve until :meth:`drain` has finished or :meth:`stop` is called."""
         while not self._stopped:
             ready = self._wait()
-            self._woken(ready)
-            self._renew_access()
-            self._knocks(ready)
+            if self._is_rare(ready):
+                self._woken(ready)
+                self._renew_access()
+                self._knocks(ready)
+                self._plain(ready)
+                self._admin_requests(ready)
+                self._peers(ready)
+                self._tick()
+                self._drained()
             self._frontend(ready)
             self._backend(ready)
             self._gone_workers(ready)
-            self._plain(ready)
-            self._admin_requests(ready)
-            self._peers(ready)
-            self._tick()
             self._send_replies()
             self._send_packs()
             self._flush()
-            self._drained()
         self._feed(StopAsked())
         self._send_replies()
         self._count_unsent()
@@ -244,13 +244,16 @@ class BrokerServer:
     # Time ------------------------------------------------------------------------------
 
     def _wait(self) -> set[Any]:
-        """Wait for something to do, until the next tick; at a tick, look everywhere."""
-        now = self._clock()
-        left = min(self._next_tick - now, self._doors.flush_in(now))
+        """Wait for something to do, until the next tick."""
         if self._gone or self._intake:
-            left = 0.0
-        ready = self._doors.poll.wait(min(TICK, max(0.0, left)))
-        return ready if self._clock() < self._next_tick else ready | self._doors.poll.rare()
+            return self._doors.poll.wait(0.0)
+        now = self._clock()
+        until = min(self._next_tick, self._doors.flush_due)
+        return self._doors.poll.wait(min(TICK, max(0.0, until - now)))
+
+    def _is_rare(self, ready: set[Any]) -> bool:
+        """Say whether there is more to do than requests and results: it is costly to look."""
+        return not ready or not ready <= self._doors.busy or self._clock() >= self._next_tick
 
     def _tick(self) -> None:
         now = self._clock()
@@ -262,9 +265,8 @@ class BrokerServer:
 
     def _flush(self) -> None:
         now = self._clock()
-        self._doors.frontend_outbox.flush(now)
-        self._doors.admin_outbox.flush(now)
-        self._gone.note(self._doors.backend_outbox.flush(now))
+        if now >= self._doors.flush_due:
+            self._gone.note(self._doors.flush(now))
 
     def _drained(self) -> None:
         if self._ending.has_begun:
@@ -289,7 +291,10 @@ class BrokerServer:
         """Let the core take in ``events``, and do what comes of that."""
         perform = self._perform
         for action in self._core.handle_all(events, self._clock(), self._log_fault):
-            perform[type(action)](action)
+            if type(action) is Reply:
+                self._replies.append(action)
+            else:
+                perform[type(action)](action)
 
     def _log_fault(self, error: Exception, event: Event) -> None:
         _log_fault(error, event, self._core.counters.internal_errors)
@@ -299,8 +304,8 @@ class BrokerServer:
             return
         messages = reply_messages(self._replies)
         self._replies.clear()
-        for message in messages:
-            if self._doors.frontend_outbox.send(message) is not Sent.DONE:
+        for sent in self._doors.frontend_outbox.send_all(messages):
+            if sent is not Sent.DONE:
                 self._core.counters.undeliverable += 1
 
     def _tell(self, peer: bytes, message: wire.FromBroker) -> bool:

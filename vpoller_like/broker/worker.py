@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from vpoller_like.broker.task import Task
-from vpoller_like.protocol.worker import Hello
+from vpoller_like.protocol.worker import Assignment, Hello
 
 if TYPE_CHECKING:
     from vpoller_like.broker.routing import Pool
@@ -20,6 +20,7 @@ class Worker:
         "ahead",
         "done",
         "draining",
+        "giving",
         "instance",
         "key",
         "label",
@@ -54,6 +55,8 @@ class Worker:
         self.ahead = hello.ahead
         self.pool = pool
         self.draining = False
+        #: What it has been given in this round of the core.
+        self.giving: list[Assignment] | None = None
         #: It is to say HELLO again, and counts as silent until it does.
         self.stale = False
         #: The last RESULTS heard of, and the last one acknowledged.

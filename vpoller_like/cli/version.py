@@ -14,6 +14,13 @@ from vpoller_like.cli.output import emit, output_option
 @click.command("version")
 @output_option
 def command(output: str | None) -> None:
-    """Show the versions of vpoller, Python and the libraries used."""
+    """Show the versions of vpoller, Python and the libraries used.
+
+    transport is c where messages are read and written by the C extension, and pure in Python.
+    """
+    # Here, so that `--help` does not wait for zmq.
+    from vpoller_like.transport import burst
+
     libraries = {name: version(name) for name in ("pyzmq", "msgspec", "msgpack", "click")}
-    emit({"vpoller": __version__, "python": platform.python_version(), **libraries}, output)
+    versions = {"vpoller": __version__, "python": platform.python_version(), **libraries}
+    emit({**versions, "transport": burst.KIND}, output)

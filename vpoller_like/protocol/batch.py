@@ -65,7 +65,7 @@ def split(body: bytes, most: int | None = None) -> list[bytes]:
     read, and to be told in the encoding of ``body``. In JSON, texts may still be no UTF-8.
 
     Raises ``ProtocolError`` where ``body`` is no whole array, or has more than ``most``
-    elements.
+    elements; that is then the error's ``limit``.
     """
     try:
         if encoding_of(body) is Encoding.JSON:
@@ -173,7 +173,9 @@ def _declared(body: bytes) -> int:
 def _require_count(count: int, most: int | None, body: bytes) -> None:
     if most is not None and count > most:
         raise ProtocolError(
-            f"a batch of {count} requests is more than the {most} allowed; send several", body
+            f"a batch of {count} requests is more than the {most} allowed; send several",
+            body,
+            limit=most,
         )
 
 

@@ -54,6 +54,10 @@ class Head(msgspec.Struct, frozen=True, gc=False):
 
 
 _json_head = msgspec.json.Decoder(Head).decode
+_MARKS = {
+    encoding: hashlib.blake2b(digest_size=16, person=encoding.name.encode())
+    for encoding in Encoding
+}
 
 
 def parse_head(body: bytes) -> Head:
@@ -86,7 +90,9 @@ def fingerprint(body: bytes) -> bytes:
         text = canonical(fields, encoding)
     except DECODE_FAULTS as error:
         raise ProtocolError(f"cannot be compared with others: {error}", body) from error
-    return hashlib.blake2b(text, digest_size=16, person=encoding.name.encode()).digest()
+    mark = _MARKS[encoding].copy()
+    mark.update(text)
+    return mark.digest()
 
 
 def parameters(fields: dict[str, Any]) -> dict[str, Any]:

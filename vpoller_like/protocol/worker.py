@@ -109,7 +109,7 @@ class Held(Array, frozen=True):
     fingerprint: Fingerprint | None
 
 
-class Assignment(Array, frozen=True):
+class Assignment(Array, frozen=True, gc=False):
     """One task in TASKS. ``body`` is the client's request as it came."""
 
     task: Number
@@ -122,14 +122,14 @@ class Assignment(Array, frozen=True):
     body: bytes
 
 
-class Attempt(Array, frozen=True):
+class Attempt(Array, frozen=True, gc=False):
     """One giving of a task to a worker. A result names it, so that a late one is known."""
 
     task: Number
     attempt: Count
 
 
-class Result(Array, frozen=True):
+class Result(Array, frozen=True, gc=False):
     """One result. ``code`` is empty for a success; ``body`` is the reply's envelope."""
 
     task: Number

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 
 import zmq
@@ -21,10 +20,22 @@ def new_context(io_threads: int = 1) -> zmq.Context[zmq.Socket[bytes]]:
     there; unseeded, every process starts at the same number. It is seeded once per
     process, before the first socket.
     """
-    global _seeded_pid
-    if _seeded_pid != os.getpid():
-        ctypes.CDLL(None).srand(ctypes.c_uint(int.from_bytes(os.urandom(4), "big")))
-        _seeded_pid = os.getpid()
+    _seed()
+    return asking_context(io_threads)
+
+
+def asking_context(io_threads: int = 1) -> zmq.Context[zmq.Socket[bytes]]:
+    """Return a context for sockets that give out no routing ids: there is no ROUTER."""
     context = zmq.Context(io_threads)
     context.set(_ZERO_COPY_RECV, 0)
     return context
+
+
+def _seed() -> None:
+    global _seeded_pid
+    if _seeded_pid == os.getpid():
+        return
+    import ctypes  # here: importing it takes milliseconds, and a client asks only
+
+    ctypes.CDLL(None).srand(ctypes.c_uint(int.from_bytes(os.urandom(4), "big")))
+    _seeded_pid = os.getpid()

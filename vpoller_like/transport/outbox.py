@@ -6,15 +6,18 @@ from collections import deque
 from collections.abc import Sequence
 from itertools import islice
 
-from vpoller_like.transport.port import Port, Sent
+from vpoller_like.transport.message import Sent
+from vpoller_like.transport.port import Port
 
 #: What a waiting message costs beside its frames' bytes.
 OVERHEAD = 256
-#: Seconds between two flushes while some peer takes what waits, or lately did, and while
-#: none does.
+#: Seconds between two flushes while some peer has lately taken something, and while none
+#: has. Where the last flush found room the next one follows at once.
 SOON = 0.002
 LATER = 0.05
 LATELY = 0.1
+#: Messages to one peer that are tried together.
+TRIED_MESSAGES = 64
 #: Peers that one flush tries; the others have their turn in the next ones.
 FLUSHED_PEERS = 128
 
@@ -63,7 +66,8 @@ class Outbox:
         self._peer_bytes = peer_bytes
         self._patience = patience
         self._waiting: dict[bytes, Line] = {}
-        self._next_flush = 0.0
+        #: When a flush is due; infinity where nothing waits.
+        self.due = float("inf")
         self.bytes = 0
         #: Messages that waited for a peer which left or was given up.
         self.dropped = 0
@@ -86,6 +90,23 @@ class Outbox:
                 return sent
         return self._keep(frames)
 
+    def send_all(self, messages: Sequence[Sequence[bytes]]) -> list[Sent]:
+        """Send, or keep for later, one after the other; FULL says which are lost."""
+        if not self._waiting:
+            outcomes = self._port.send_all(messages)
+        else:
+            # What follows something that waits, waits.
+            free = [frames for frames in messages if frames[0] not in self._waiting]
+            tried = iter(self._port.send_all(free))
+            outcomes = [
+                Sent.FULL if frames[0] in self._waiting else next(tried) for frames in messages
+            ]
+        if Sent.FULL in outcomes:
+            for index, sent in enumerate(outcomes):
+                if sent is Sent.FULL:
+                    outcomes[index] = self._keep(messages[index])
+        return outcomes
+
     def _keep(self, frames: Sequence[bytes]) -> Sent:
         line = self._waiting.get(frames[0])
         size = size_of(frames)
@@ -94,24 +115,23 @@ class Outbox:
             return Sent.FULL
         if line is None:
             line = self._waiting[frames[0]] = Line()
-            self._next_flush = 0.0
+            self.due = 0.0
         elif line.bytes + size > min(self._peer_bytes, free):
             return Sent.FULL
         self.bytes += size
         line.push(frames)
         return Sent.DONE
 
-    def flush_in(self, now: float) -> float:
-        """Return in how many seconds a flush is due; infinity where nothing waits."""
-        return max(0.0, self._next_flush - now) if self._waiting else float("inf")
-
     def flush(self, now: float) -> list[bytes]:
         """Try again what waits, if it is time; return the peers that are gone or given up."""
-        if not self._waiting or now < self._next_flush:
+        if now < self.due:
             return []
-        self._next_flush = now + LATER
+        self.due = now + LATER
         peers = list(islice(self._waiting, FLUSHED_PEERS))
-        return [peer for peer in peers if self._flush_peer(peer, now) is Sent.GONE]
+        gone = [peer for peer in peers if self._flush_peer(peer, now) is Sent.GONE]
+        if not self._waiting:
+            self.due = float("inf")
+        return gone
 
     def _flush_peer(self, peer: bytes, now: float) -> Sent:
         # At the end, if it remains: the next flush begins with others.
@@ -128,16 +148,19 @@ class Outbox:
 
     def _send_line(self, line: Line) -> Sent:
         while line.messages:
-            sent = self._port.send(line.messages[0])
-            if sent is not Sent.DONE:
-                return sent
-            line.pop()
+            outcomes = self._port.send_all(list(islice(line.messages, TRIED_MESSAGES)))
+            for sent in outcomes:
+                if sent is not Sent.DONE:
+                    return sent
+                line.pop()
+                # There is room again, and soon there will be more.
+                self.due = 0.0
         return Sent.DONE
 
     def _is_waited_for(self, line: Line, now: float) -> bool:
         stuck = line.stuck_for(now)
         if stuck < LATELY:
-            self._next_flush = now + SOON
+            self.due = min(self.due, now + SOON)
         return stuck <= self._patience
 
 

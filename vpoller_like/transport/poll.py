@@ -2,59 +2,56 @@
 
 from __future__ import annotations
 
+import select
 from typing import Any
 
 import zmq
-import zmq.backend
 
 from vpoller_like.transport.port import Port
 
-_POLLIN = int(zmq.POLLIN)
-
 
 class Poll:
-    """A fixed set of things to wait for; cheaper per call than ``zmq.Poller``."""
+    """A fixed set of things to wait for.
+
+    libzmq's own poll asks each socket twice per wait, with a system call each. Here their
+    descriptors are polled, which tell of changes and not of a state (zmq_getsockopt(3),
+    ZMQ_FD); so a port says by itself whether something is left (:meth:`.Port.pending`), which
+    costs nothing where it has not been used since it was found empty.
+    """
 
     def __init__(self) -> None:
-        self._watched: list[tuple[Any, int]] = []
-        self._by_descriptor: dict[int, zmq.Socket[bytes]] = {}
-        self._rare_ports: list[Port] = []
+        self._poller = select.poll()
+        self._sources: dict[int, Any] = {}
+        self._ports: list[Port] = []
+        #: Sockets that have not been read yet: till then their descriptors tell nothing.
+        self._unread: set[Any] = set()
 
     def watch(self, source: Port | zmq.Socket[bytes] | int) -> None:
-        """Also wait for this port, socket or file descriptor to become readable."""
-        item = source.socket if isinstance(source, Port) else source
-        self._watched.append((item, _POLLIN))
+        """Also wait for this port, socket or file descriptor to become readable.
 
-    def watch_rarely(self, source: Port | zmq.Socket[bytes]) -> None:
-        """Also wait for a port or socket that is seldom readable, at a fraction of the cost.
-
-        libzmq asks every polled socket twice per wait, with a system call each; this one's
-        descriptor is polled instead. It tells of changes, not of a state (zmq_getsockopt(3),
-        ZMQ_FD), and a send may swallow one: whoever watches rarely also looks at the
-        source by itself now and then.
+        A socket that is no port is to be read to its end whenever it is ready, and must not
+        send: either may swallow what its descriptor tells.
         """
         if isinstance(source, Port):
-            self._rare_ports.append(source)
-        socket = source.socket if isinstance(source, Port) else source
-        descriptor = int(socket.getsockopt(zmq.FD))
-        self._by_descriptor[descriptor] = socket
-        self._watched.append((descriptor, _POLLIN))
-
-    def rare(self) -> set[Any]:
-        """Return all sockets that are watched rarely."""
-        return set(self._by_descriptor.values())
+            self._ports.append(source)
+            source = source.socket
+        elif not isinstance(source, int):
+            self._unread.add(source)
+        descriptor = source if isinstance(source, int) else int(source.getsockopt(zmq.FD))
+        self._sources[descriptor] = source
+        self._poller.register(descriptor, select.POLLIN)
 
     def wait(self, timeout: float) -> set[Any]:
-        """Return the sockets and descriptors that are readable.
+        """Return what may be readable: of ports the sockets, and sockets and descriptors.
 
-        Waits at most ``timeout`` seconds. A signal's Python handler runs before this
-        returns, which it then does early.
+        Waits at most ``timeout`` seconds. Signals' Python handlers run meanwhile; one that is
+        to end the wait makes something here readable.
         """
-        # No descriptor tells of what a burst has left.
-        left = {port.socket for port in self._rare_ports if port.has_more}
-        milliseconds = 0 if left else max(0, int(timeout * 1000 + 0.999))
-        try:
-            ready = zmq.backend.zmq_poll(self._watched, milliseconds)
-        except InterruptedError:
-            return left
-        return left.union(self._by_descriptor.get(source, source) for source, _ in ready)
+        ready: set[Any] = {port.socket for port in self._ports if port.pending()}
+        if self._unread:
+            ready |= self._unread
+            self._unread.clear()
+        milliseconds = 0 if ready else max(0, int(timeout * 1000 + 0.999))
+        for descriptor, _ in self._poller.poll(milliseconds):
+            ready.add(self._sources[descriptor])
+        return ready

@@ -123,17 +123,11 @@ def _must_agree(history: History, first: Answer, second: Answer) -> bool:
     if first.code:
         # Who says that it may have run does not contradict who knows.
         return False
-    if history.brokers > 1 and not second.code and _is_zombies(history, second):
+    if history.brokers > 1 and not second.code:
+        # Each of them remembers the run that it heard of. That both ran is for
+        # :func:`unexplained` to judge, and that neither did for :func:`lost`.
         return False
     return history.lived_through(_pid(first), first.sent, second.received)
-
-
-def _is_zombies(history: History, answer: Answer) -> bool:
-    """Say whether its process had been stopped: another one ran it, for another broker.
-
-    Each of the two brokers remembers what it heard, and neither knows of the other.
-    """
-    return any(blow.kind == STOP for blow in history.blows_to(_pid(answer), answer.received))
 
 
 def _pid(answer: Answer) -> int:

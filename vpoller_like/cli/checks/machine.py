@@ -13,7 +13,7 @@ from importlib.metadata import version
 from vpoller_like import errors
 from vpoller_like.cli.checks.finding import Finding, Reporter
 from vpoller_like.config import Settings
-from vpoller_like.transport import versions
+from vpoller_like.transport import burst, versions
 
 report = Reporter("machine")
 
@@ -32,6 +32,7 @@ def check(settings: Settings) -> Iterator[Finding]:
     """Look at this machine."""
     yield python()
     yield libzmq(versions.libzmq(), versions.has_curve())
+    yield transport(burst.KIND, burst.REASON)
     yield clock(time.time(), os.stat(errors.__file__).st_mtime)
     yield files(settings, *resource.getrlimit(resource.RLIMIT_NOFILE))
 
@@ -54,6 +55,13 @@ def libzmq(found: tuple[int, int, int], curve: bool) -> Finding:
     if found < KNOWN_LIBZMQ:
         return report.warning(f"{name} is older than what vpoller is tested with", install)
     return report.ok(f"{name}, with CURVE")
+
+
+def transport(kind: str, reason: str) -> Finding:
+    """Say what reads and writes messages; ``reason`` is why that is not the C extension."""
+    if kind == "c":
+        return report.ok("the C extension reads and writes messages")
+    return report.ok(f"messages are read and written in pure Python, which is slower: {reason}")
 
 
 def clock(now: float, installed: float) -> Finding:
