@@ -38,6 +38,8 @@ _msgpack_sorted = msgspec.msgpack.Encoder(order="sorted").encode
 
 def encoding_of(body: bytes) -> Encoding:
     """Return how ``body`` is written, judged by its first byte."""
+    if body[:1] == b"{":
+        return Encoding.JSON
     return Encoding.MSGPACK if body and body[0] in _MSGPACK_BYTES else Encoding.JSON
 
 
@@ -61,14 +63,14 @@ def pack(value: Any, default: Callable[[Any], Any] | None = None) -> bytes:
 
 def decode_object(body: bytes) -> dict[str, Any]:
     """Return the object that a request or reply body holds, in either encoding."""
-    if encoding_of(body) is Encoding.MSGPACK:
+    if body[:1] != b"{" and encoding_of(body) is Encoding.MSGPACK:
         value = unpack(body)
     else:
         try:
             value = _json_decode(body)
         except DECODE_FAULTS as error:
             raise ProtocolError(json_fault(error), body) from error
-    if not isinstance(value, dict):
+    if type(value) is not dict:
         raise ProtocolError(f"expected a JSON object, got {kind_of(value)}", body)
     return value
 
