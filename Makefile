@@ -7,8 +7,11 @@ BIN    := $(VENV)/bin
 READY     := $(VENV)/.ready
 READY_DEV := $(VENV)/.ready-dev
 READY_DOCS := $(VENV)/.ready-docs
+READY_BENCH := $(VENV)/.ready-bench
 # More options for pytest: make test PYTEST="-k cli -x"
 PYTEST ?=
+# More options for the benchmarks: make bench BENCH="--rounds 3 --only 'DEALER 64'"
+BENCH  ?=
 # How much each part of `make faults` does: make faults REQUESTS=200000 INPUTS=10000000
 SEEDS       ?= 2000
 REQUESTS    ?= 20000
@@ -24,7 +27,7 @@ help:
 	@echo 'make check   lint, formatting, types, imports'
 	@echo 'make format  format the code'
 	@echo 'make faults  kill, starve, flood and fuzz it, for as long as asked'
-	@echo 'make bench   compare the broker with zmq.proxy and with a direct connection'
+	@echo 'make bench   compare with zmq.proxy, a direct connection and vPoller; writes docs/performance'
 	@echo 'make docs    build the documentation into docs/_build'
 	@echo 'make clean   remove everything that make has made'
 
@@ -81,8 +84,9 @@ faults-overload: $(READY_DEV)
 faults-leaks: $(READY_DEV)
 	$(BIN)/python tests/faults/burst_leaks.py
 
-bench: $(READY)
-	@$(BIN)/python tests/bench/compare.py
+bench: $(READY_BENCH)
+	@$(BIN)/python tests/bench/run.py --output docs/performance $(BENCH)
+	@$(BIN)/python tests/bench/profile_broker.py --output docs/performance/profile.rst
 
 docs: $(READY_DOCS)
 	$(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build
@@ -93,6 +97,10 @@ $(READY): setup.cfg pyproject.toml setup.py vpoller_like/transport/_burst.c
 
 $(READY_DEV): $(READY)
 	@etc/make-venv $(PYTHON) $(VENV) -e '.[dev,vsphere]'
+	@touch $@
+
+$(READY_BENCH): $(READY)
+	@etc/make-venv $(PYTHON) $(VENV) -e '.[bench]'
 	@touch $@
 
 $(READY_DOCS): $(READY)

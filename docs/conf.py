@@ -7,7 +7,8 @@ author = "the vpoller-like authors"
 version = release = __version__
 
 extensions = ["sphinx.ext.autodoc", "sphinx.ext.viewcode"]
-exclude_patterns = ["_build"]
+# What is in "performance" is included by the page of that name.
+exclude_patterns = ["_build", "performance"]
 html_theme = "furo"
 html_title = f"vpoller-like {release}"
 autodoc_typehints = "description"

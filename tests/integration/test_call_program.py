@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 import subprocess
 import sys
@@ -78,3 +79,60 @@ def test_an_unreachable_broker_is_3_and_says_what_was_tried(fabric: Fabric) -> N
     done = _call(fabric, "system.status", "--timeout", "200", "--retries", "2", endpoint=nobody)
     assert (done.returncode, done.stdout) == (3, "")
     assert nobody in done.stderr
+
+
+#: What a call does without: much of it takes as long to load as all that is ours.
+NOT_NEEDED = (
+    "asyncio",
+    "concurrent",
+    "ctypes",
+    "dataclasses",
+    "difflib",
+    "email",
+    "hashlib",
+    "importlib.metadata",
+    "logging",
+    "msgpack",
+    "multiprocessing",
+    "psutil",
+    "rich",
+    "socket",
+    "subprocess",
+    "tempfile",
+    "tomllib",
+    "vpoller_like.agent",
+    "vpoller_like.broker",
+    "vpoller_like.client.aio",
+    "vpoller_like.client.local",
+    "vpoller_like.worker",
+    "yaml",
+)
+
+
+def test_a_call_loads_nothing_that_it_does_not_need(fabric: Fabric) -> None:
+    """Of all that it takes until a request is sent, most is loading modules."""
+    program = (
+        "import sys\n"
+        "from vpoller_like.cli.start import main\n"
+        "code = main(sys.argv[1:])\n"
+        "print(*sys.modules, file=sys.stderr)\n"
+        "sys.exit(code)"
+    )
+    # No short option: for one, click looks for long ones like it, and loads difflib for that.
+    words = ["call", "system.echo", "data:=1", "--output", "json", "--endpoint", fabric.frontend]
+    done = subprocess.run(
+        # Without site: packages of the machine may load what they like at every start.
+        [sys.executable, "-S", "-c", program, *words, "--no-stdin"],
+        env=fabric.env | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+        cwd=fabric.place,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (done.returncode, done.stdout) == (0, "1\n")
+    loaded = done.stderr.split()
+    assert "vpoller_like.client.sync" in loaded
+    surplus = {
+        name for name in loaded for whole in NOT_NEEDED if f"{name}.".startswith(f"{whole}.")
+    }
+    assert surplus == set()

@@ -27,10 +27,12 @@ from vpoller_like.broker.admin import Admin
 from vpoller_like.client import outcome
 from vpoller_like.client.policy import Exchange, Try, Wait, policy
 from vpoller_like.errors import BadRequest, Busy, ProtocolError, UnknownHost, VPollerError
+from vpoller_like.protocol import batch
 from vpoller_like.protocol import worker as wire
 from vpoller_like.protocol.encoding import (
     Encoding,
     decode_object,
+    encode,
     encoding_of,
     pack,
     transcode,
@@ -222,6 +224,32 @@ class Replies(Target):
             return
         assert parse_reply(told)["meta"]["id"] == "x"
         assert fields.keys() | {"meta"} == parse_reply(told).keys()
+
+
+class Batches(Target):
+    """Any body as a batch, as a pack, and as a reply that becomes part of one."""
+
+    name = "batches"
+
+    def __init__(self) -> None:
+        bodies = _requests()[:4]
+        pack = batch.join_replies(list(enumerate(bodies)), Encoding.JSON)
+        super().__init__([*_replies(), batch.join_requests(bodies, Encoding.JSON), pack])
+
+    def feed(self, frames: list[bytes]) -> None:
+        (body,) = frames
+        for read in (batch.split, batch.parse_replies, batch.read_replies):
+            with contextlib.suppress(ProtocolError):
+                assert read(body) is None or batch.is_batch(body)
+        for encoding in Encoding:
+            if batch.is_whole(body, encoding):
+                good = encode({"success": 0}, encoding)
+                pairs = batch.parse_replies(
+                    batch.join_replies([(0, good), (1, body), (2, good)], encoding)
+                )
+                assert pairs is not None
+                assert [(0, good), (2, good)] == [pairs[0], pairs[-1]]
+                assert len(pairs) == 3
 
 
 class Client(Target):
@@ -471,6 +499,7 @@ TARGETS: dict[str, type[Target]] = {
         Intake,
         Transcoding,
         Replies,
+        Batches,
         Client,
         FromWorker,
         FromBroker,
@@ -505,6 +534,12 @@ def _giants() -> dict[str, Giant]:
             Intake,
             lambda: _framed(b'{"method":"' + b"\\u0041" * 170_000 + b'"}'),
         ),
+        "half a million empty requests": (Batches, lambda: [b"[" + b"1," * 524_000 + b"1]"]),
+        "a million requests, MessagePack": (
+            Batches,
+            lambda: [b"\xdd" + (1_000_000).to_bytes(4, "big") + b"\x80" * 1_000_000],
+        ),
+        "a batch half a million deep": (Batches, lambda: [b"[" * 500_000]),
         "17 MiB of empty lists": (
             FromWorker,
             lambda: [results, msgpack.packb([1, 0, 0, [[]] * (frame - 16)])],

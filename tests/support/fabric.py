@@ -122,6 +122,28 @@ class Running:
         self.send(signal.SIGKILL)
         self.wait()
 
+    def end(self, patience: float = 10.0) -> bool:
+        """Tell it to drain, then to stop, then kill it, ``patience`` s after one another.
+
+        Return whether telling was enough.
+        """
+        for number in (signal.SIGTERM, signal.SIGTERM, signal.SIGKILL):
+            if self.exit_code is not None:
+                return True
+            self.send(number)
+            with contextlib.suppress(NotInTime):
+                self.wait(patience)
+        return False
+
+
+def logs_in(place: Path) -> str:
+    """Return what all processes have said that were started in ``place``."""
+    texts = (
+        f"--- {path.stem}\n{path.read_text(errors='replace')}"
+        for path in sorted(place.glob("*.log"))
+    )
+    return "".join(texts)
+
 
 def no_settings() -> dict[str, str]:
     """Return this process's environment without settings of vpoller's.
@@ -326,11 +348,7 @@ class Fabric:
 
     def logs(self) -> str:
         """Return what all processes have said."""
-        texts = (
-            f"--- {path.stem}\n{path.read_text(errors='replace')}"
-            for path in sorted(self.place.glob("*.log"))
-        )
-        return "".join(texts)
+        return logs_in(self.place)
 
     def close(self) -> None:
         """End everything; raise ``AssertionError`` if a process did not go when told to."""
@@ -340,7 +358,7 @@ class Fabric:
         try:
             # The workers first: what they run can still be answered then.
             started = (*self._supervisors, *([self._broker] if self._broker else []))
-            stubborn = [running.name for running in started if not _end(running)]
+            stubborn = [running.name for running in started if not running.end()]
             if verify:
                 assert not stubborn, f"SIGTERM did not end {stubborn}:\n{self.logs()}"
                 self._require_none_left()
@@ -403,17 +421,6 @@ def _free(ports: Sequence[int]) -> Iterator[int]:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(("127.0.0.1", port))
             yield port
-
-
-def _end(running: Running) -> bool:
-    """Tell a process to drain, then to stop, then kill it; say whether telling was enough."""
-    for number in (signal.SIGTERM, signal.SIGTERM, signal.SIGKILL):
-        if running.exit_code is not None:
-            return True
-        running.send(number)
-        with contextlib.suppress(NotInTime):
-            running.wait(10.0)
-    return False
 
 
 def _command(process: psutil.Process) -> str:

@@ -34,6 +34,15 @@ class Seen:
 
 
 @dataclass
+class Place:
+    """Where an answer goes: to a message, or to one request in it by its index."""
+
+    peer: bytes
+    envelope: list[bytes]
+    index: int | None = None
+
+
+@dataclass
 class Silence:
     """No reply at all."""
 
@@ -109,12 +118,18 @@ class FakeBroker:
 
     script: Script = echo
     endpoint: str = "tcp://127.0.0.1:*"
+    #: How many requests it takes in one message; 0: it knows no batches.
+    most: int = 1000
+    #: Answers a batch in the script's place, with these bodies.
+    packs: Callable[[list[Seen]], list[bytes]] | None = None
     requests: list[Seen] = field(default_factory=list)
+    #: How many requests each message held; a batch that was refused among them.
+    sizes: list[int] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._context = zmq.Context()
         self._stopping = threading.Event()
-        self._pending: list[tuple[float, bytes, list[bytes], Any]] = []
+        self._pending: list[tuple[float, Place, Any]] = []
         self._thread: threading.Thread | None = None
         self._socket: zmq.Socket[bytes] | None = None
 
@@ -177,49 +192,74 @@ class FakeBroker:
         now = time.monotonic()
         due = [entry for entry in self._pending if entry[0] <= now]
         self._pending = [entry for entry in self._pending if entry[0] > now]
-        for _, peer, envelope, answer in due:
-            self._give(peer, envelope, answer)
+        for _, place, answer in due:
+            self._give(place, answer)
 
     def _take(self, frames: list[bytes]) -> None:
-        peer, envelope = frames[0], frames[1 : frames.index(b"", 1) + 1]
-        seen = Seen(len(self.requests), time.monotonic(), envelope, json.loads(frames[-1]))
-        self.requests.append(seen)
-        self._give(peer, envelope, self.script(seen))
+        place = Place(frames[0], frames[1 : frames.index(b"", 1) + 1])
+        body = json.loads(frames[-1])
+        self.sizes.append(len(body) if isinstance(body, list) else 1)
+        if isinstance(body, dict):
+            self._ask(place, body)
+        elif len(body) > self.most:
+            limit = {"limit": self.most} if self.most else {}
+            self._give(place, failure("bad_request", "too many requests", **limit))
+        elif self.packs is not None:
+            for pack in self.packs([self._note(place, fields) for fields in body]):
+                self._give(place, pack)
+        else:
+            for index, fields in enumerate(body):
+                self._ask(Place(place.peer, place.envelope, index), fields)
 
-    def _give(self, peer: bytes, envelope: list[bytes], answer: Any) -> None:
+    def _ask(self, place: Place, fields: dict[str, Any]) -> None:
+        self._give(place, self.script(self._note(place, fields)))
+
+    def _note(self, place: Place, fields: dict[str, Any]) -> Seen:
+        seen = Seen(len(self.requests), time.monotonic(), place.envelope, fields)
+        self.requests.append(seen)
+        return seen
+
+    def _give(self, place: Place, answer: Any) -> None:
         match answer:
             case Silence():
                 pass
             case Later(seconds, later):
-                self._pending.append((time.monotonic() + seconds, peer, envelope, later))
+                self._pending.append((time.monotonic() + seconds, place, later))
             case Several(answers):
                 for each in answers:
-                    self._give(peer, envelope, each)
+                    self._give(place, each)
             case Crash(back_after):
                 self._crash(back_after)
             case "rebind":
                 self._bind()
             case Verbatim(frames):
-                self._send([peer, *frames])
-            case bytes():
-                self._send([peer, *envelope, answer])
+                self._send([place.peer, *frames])
             case _:
-                self._send([peer, *envelope, json.dumps(answer).encode()])
+                self._send([place.peer, *place.envelope, _written(place, answer)])
 
     def _crash(self, back_after: float | None) -> None:
         self._unbind()
         self._pending.clear()
         if back_after is not None:
-            self._pending.append((time.monotonic() + back_after, b"", [], "rebind"))
+            self._pending.append((time.monotonic() + back_after, Place(b"", []), "rebind"))
 
     def _send(self, frames: list[bytes]) -> None:
         if self._socket is not None:
             self._socket.send_multipart(frames)
 
 
+def _written(place: Place, answer: Any) -> bytes:
+    body = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
+    return body if place.index is None else b"[[%d,%b]]" % (place.index, body)
+
+
 @contextmanager
-def fake_broker(script: Script = echo) -> Iterator[FakeBroker]:
-    broker = FakeBroker(script).start()
+def fake_broker(
+    script: Script = echo,
+    most: int = 1000,
+    packs: Callable[[list[Seen]], list[bytes]] | None = None,
+) -> Iterator[FakeBroker]:
+    broker = FakeBroker(script, most=most, packs=packs).start()
     try:
         yield broker
     finally:

@@ -1,24 +1,25 @@
-"""Keys on disk: closed to others, never overwritten, and a list that says what is wrong."""
+"""Keys on disk: closed to others and never overwritten."""
 
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from zmq.utils import z85
 
+from tests.support.owners import as_another, mode, show_all_as_closed
 from vpoller_like.errors import ConfigError
 from vpoller_like.keys import (
-    Authorized,
     KeyDirectory,
     default_directory,
     is_public_key,
     require_name,
 )
 from vpoller_like.transport.curve import Pair, credentials, new_pair, pair_of
+
+__all__ = ["as_another"]
 
 PUBLIC = "Yne@$w-vo<fVvi]a<NY6T1ed:M$fCG*[IaLV{hID"
 SECRET = "D:)Q[IlAW!ahhC2ac:9*A}h:p?([4%wOTJ%JR%cs"
@@ -30,12 +31,9 @@ def keys(tmp_path: Path) -> KeyDirectory:
     return KeyDirectory(tmp_path / "keys")
 
 
-def mode(path: str) -> int:
-    return os.stat(path).st_mode & 0o777
-
-
-def test_a_new_key_is_closed_to_others_whatever_the_umask(keys: KeyDirectory) -> None:
-    before = os.umask(0)
+@pytest.mark.parametrize("umask", [0, 0o077])
+def test_a_new_key_is_closed_to_others_whatever_the_umask(keys: KeyDirectory, umask: int) -> None:
+    before = os.umask(umask)
     try:
         keys.write("broker", PUBLIC, SECRET)
     finally:
@@ -97,8 +95,6 @@ def test_a_key_may_be_given_by_path_and_a_public_one_itself(keys: KeyDirectory) 
 def test_a_name_that_could_be_a_path_or_a_key_is_refused(keys: KeyDirectory, name: str) -> None:
     with pytest.raises(ConfigError, match="a key's name has"):
         keys.write(name, PUBLIC, SECRET)
-    with pytest.raises(ConfigError, match="a key's name has"):
-        keys.authorize(Authorized(name, PUBLIC, "caller"))
 
 
 def test_a_secret_given_for_a_name_is_not_repeated() -> None:
@@ -143,18 +139,6 @@ def test_what_is_not_named_as_a_key_is_not_listed_as_one(keys: KeyDirectory) -> 
     assert keys.names() == ["me"]
 
 
-@pytest.fixture
-def as_another(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """Return what gives a file to one user, and makes this process another one."""
-
-    def give(path: str) -> None:
-        if os.geteuid() == 0:
-            os.chown(path, 12345, -1)
-        monkeypatch.setattr(os, "geteuid", lambda: 54321)
-
-    return give
-
-
 def test_a_secret_of_another_user_is_refused(
     keys: KeyDirectory, as_another: Callable[[str], None]
 ) -> None:
@@ -164,158 +148,15 @@ def test_a_secret_of_another_user_is_refused(
         keys.secret("me")
 
 
-def test_what_is_opened_is_what_is_judged(
+def test_the_secret_that_is_opened_is_the_one_judged(
     keys: KeyDirectory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A file that is put there between the look and the opening is not taken unseen."""
     keys.write("me", PUBLIC, SECRET)
-    keys.authorize(Authorized("me", PUBLIC, "caller"))
     os.chmod(keys.secret_file("me"), 0o644)
-    os.chmod(keys.authorized_file, 0o666)
-    honest = os.stat(keys.public_file("me"))
-    fake = os.stat_result((stat.S_IFREG | 0o600, *tuple(honest)[1:]))
-    monkeypatch.setattr(os, "stat", lambda *_, **__: fake)
+    show_all_as_closed(monkeypatch, keys.public_file("me"))
     with pytest.raises(ConfigError, match="chmod 600"):
         keys.secret("me")
-    with pytest.raises(ConfigError, match="chmod 644"):
-        keys.authorized()
-
-
-# The list --------------------------------------------------------------------------------
-
-
-def test_the_list_keeps_what_was_said_in_its_order(keys: KeyDirectory) -> None:
-    entries = [
-        Authorized("monitoring.1", PUBLIC, "caller", ("vm.*", 'odd"\\')),
-        Authorized("node", OTHER, "worker"),
-    ]
-    for entry in entries:
-        keys.authorize(entry)
-    assert keys.authorized() == entries
-    assert mode(keys.authorized_file) == 0o644
-    assert keys.revoke("monitoring.1") == entries[0]
-    assert keys.authorized() == entries[1:]
-
-
-def test_authorising_again_changes_what_one_may_do(keys: KeyDirectory) -> None:
-    keys.authorize(Authorized("me", PUBLIC, "caller", ("vm.*",)))
-    keys.authorize(Authorized("me", OTHER, "admin"))
-    assert keys.authorized() == [Authorized("me", OTHER, "admin")]
-
-
-def test_one_key_has_one_name(keys: KeyDirectory) -> None:
-    keys.authorize(Authorized("me", PUBLIC, "caller"))
-    with pytest.raises(ConfigError, match="authorised already, as me; `vpoller keys revoke me`"):
-        keys.authorize(Authorized("you", PUBLIC, "caller"))
-    assert [entry.name for entry in keys.authorized()] == ["me"]
-
-
-def test_revoking_somebody_unknown_says_so(keys: KeyDirectory) -> None:
-    with pytest.raises(ConfigError, match="names no 'ghost'; see `vpoller keys list`"):
-        keys.revoke("ghost")
-
-
-def test_a_list_that_was_closed_stays_closed(keys: KeyDirectory) -> None:
-    keys.authorize(Authorized("me", PUBLIC, "caller"))
-    os.chmod(keys.authorized_file, 0o600)
-    keys.authorize(Authorized("you", OTHER, "caller"))
-    assert mode(keys.authorized_file) == 0o600
-
-
-@pytest.mark.parametrize("bits", [0o664, 0o646])
-def test_a_list_that_others_can_write_is_refused(keys: KeyDirectory, bits: int) -> None:
-    keys.authorize(Authorized("me", PUBLIC, "caller"))
-    os.chmod(keys.authorized_file, bits)
-    with pytest.raises(ConfigError, match=f"mode {bits:04o}.*chmod 644"):
-        keys.authorized()
-
-
-def test_a_list_of_another_user_is_refused(
-    keys: KeyDirectory, as_another: Callable[[str], None]
-) -> None:
-    keys.authorize(Authorized("me", PUBLIC, "caller"))
-    as_another(keys.authorized_file)
-    with pytest.raises(ConfigError, match="belongs to another user"):
-        keys.authorized()
-
-
-@pytest.mark.parametrize("bits", [0o775, 0o757])
-def test_a_list_that_others_can_replace_is_refused(keys: KeyDirectory, bits: int) -> None:
-    keys.authorize(Authorized("me", PUBLIC, "caller"))
-    os.chmod(keys.path, bits)
-    with pytest.raises(ConfigError, match=f"mode {bits:04o}.*chmod go-w {keys.path}"):
-        keys.authorized()
-    os.chmod(keys.path, bits | stat.S_ISVTX)
-    assert keys.authorized()
-
-
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
-def test_a_list_that_root_changes_stays_its_owners(keys: KeyDirectory) -> None:
-    keys.authorize(Authorized("me", PUBLIC, "caller"))
-    for path in (keys.path, keys.authorized_file):
-        os.chown(path, 12345, 23456)
-    keys.authorize(Authorized("you", OTHER, "caller"))
-    found = os.stat(keys.authorized_file)
-    assert (found.st_uid, found.st_gid) == (12345, 23456)
-
-
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
-def test_root_takes_no_list_from_somebody_whose_directory_it_is_not(keys: KeyDirectory) -> None:
-    keys.authorize(Authorized("me", PUBLIC, "caller"))
-    os.chown(keys.authorized_file, 12345, -1)
-    with pytest.raises(ConfigError, match="uid 12345"):
-        keys.authorized()
-
-
-def test_a_directory_that_cannot_be_opened_is_said_to_be(
-    keys: KeyDirectory, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    keys.authorize(Authorized("me", PUBLIC, "caller"))
-
-    def refuse(*_: object) -> None:
-        raise PermissionError(13, "Permission denied")
-
-    monkeypatch.setattr(os, "open", refuse)
-    with pytest.raises(ConfigError, match=r"cannot change what is in .*: Permission denied"):
-        keys.revoke("me")
-
-
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [
-        ("[me", "is not valid TOML"),
-        ("me = 1", r"\[me\].*object"),
-        ('["a/b"]\npublic_key = "x"\nrole = "caller"', r"\[a/b\]: a key's name has"),
-        ('[me]\nrole = "caller"', r"\[me\].*public_key"),
-        ('[me]\npublic_key = "x"\nrole = "caller"', r"\[me\]: public_key is not the 40"),
-        (f'[me]\npublic_key = "{"#" * 40}"\nrole = "caller"', r"\[me\]: public_key is not the 40"),
-        (f'[me]\npublic_key = "{PUBLIC}"\nrole = "root"', r"\[me\].*root"),
-        (f'[me]\npublic_key = "{PUBLIC}"\nrole = "caller"\nmethod = []', r"\[me\].*`method`"),
-        (f'[me]\npublic_key = "{PUBLIC}"\nrole = "caller"\nmethods = "*"', r"\[me\].*methods"),
-        (
-            f'[a]\npublic_key = "{PUBLIC}"\nrole = "caller"\n'
-            f'[b]\npublic_key = "{PUBLIC}"\nrole = "admin"',
-            r"\[b\] has the same key as \[a\]",
-        ),
-    ],
-)
-def test_a_list_that_is_wrong_is_refused_with_the_entry(
-    keys: KeyDirectory, text: str, said: str
-) -> None:
-    os.makedirs(keys.path)
-    Path(keys.authorized_file).write_text(text)
-    os.chmod(keys.authorized_file, 0o644)
-    with pytest.raises(ConfigError, match=said):
-        keys.authorized()
-
-
-def test_a_failed_change_leaves_the_list_as_it_was(keys: KeyDirectory) -> None:
-    keys.authorize(Authorized("me", PUBLIC, "caller"))
-    before = Path(keys.authorized_file).read_text()
-    with pytest.raises(ConfigError):
-        keys.revoke("ghost")
-    assert Path(keys.authorized_file).read_text() == before
-    assert os.listdir(keys.path) == ["authorized.toml"]
 
 
 # Pairs -----------------------------------------------------------------------------------

@@ -2,6 +2,6 @@
 
 import sys
 
-from vpoller_like.cli.main import main
+from vpoller_like.cli.start import main
 
 sys.exit(main())

@@ -17,9 +17,12 @@ if TYPE_CHECKING:
     from vpoller_like.client import LocalClient, VPollerClient
     from vpoller_like.config import Settings
 
+#: Requests that --each leaves unanswered at once, unless told.
+WINDOW = 64
+
 
 @click.command("call")
-@click.argument("method")
+@click.argument("method", required=False)
 @click.argument("parameters", nargs=-1, metavar="[KEY=TEXT | KEY:=JSON]...")
 @click.option("-H", "--host", metavar="NAME", help="The hostname that the method is for.")
 @click.option("--timeout", type=int, metavar="MS", help="Milliseconds per try.")
@@ -28,12 +31,20 @@ if TYPE_CHECKING:
 @click.option("--local", is_flag=True, help="Run it in this process, without a broker.")
 @click.option("--agents", metavar="NAME,NAME", help="With --local: the agents to load.")
 @click.option("--stdin/--no-stdin", default=None, help="Wait for a JSON object there, or do not.")
+@click.option("--each", is_flag=True, help="Ask for each line of stdin, a JSON object.")
+@click.option(
+    "--window",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help=f"With --each: how many may be unanswered at once; {WINDOW} unless given.",
+)
+@click.option("--fail-fast", is_flag=True, help="With --each: end at the first failure.")
 @key_options("client")
 @output_option
 @click.pass_obj
 def command(
     session: Session,
-    method: str,
+    method: str | None,
     parameters: tuple[str, ...],
     host: str | None,
     timeout: int | None,
@@ -42,6 +53,9 @@ def command(
     local: bool,
     agents: str | None,
     stdin: bool | None,
+    each: bool,
+    window: int | None,
+    fail_fast: bool,
     output: str | None,
 ) -> int:
     """Ask for METHOD and print its result.
@@ -53,6 +67,10 @@ def command(
     vpoller call system.status
     vpoller call vm.get -H vc01 name=db1 properties:='["name"]'
     echo '{"data": [1, 2]}' | vpoller call system.echo
+    vpoller call --each < requests.jsonl > replies.jsonl
+
+    With --each, every line of stdin is a request, and gets its reply as a line of JSON, in
+    order. METHOD, -H and parameters hold for the lines that do not say them.
     """
     settings = session.load(
         client__endpoints=list(endpoint) or None,
@@ -60,18 +78,29 @@ def command(
         client__retries=retries,
         worker__agents=agents,
     ).settings
+    if each:
+        from vpoller_like.cli.each import Each, fallback, stdin_fileno
+
+        many = Each(fallback(method, host, parameters), window or WINDOW, output, fail_fast)
+        fileno = stdin_fileno(stdin)
+        with _client(settings, local) as client:
+            return many.run(client, fileno)
+    if window is not None or fail_fast:
+        raise click.UsageError("--window and --fail-fast go with --each")
     request = build_request(method, host, parameters, stdin)
     with _client(settings, local) as client:
         return report(client.run(request), output)
 
 
 def build_request(
-    method: str, host: str | None, parameters: tuple[str, ...], stdin: bool | None
+    method: str | None, host: str | None, parameters: tuple[str, ...], stdin: bool | None
 ) -> dict[str, Any]:
     """Return the request; raise ``click.UsageError`` where it cannot be made.
 
     What is on the command line goes before what is on stdin.
     """
+    if method is None:
+        raise click.MissingParameter(param_hint="'METHOD'", param_type="argument")
     said = parse_arguments(parameters)
     request = read_stdin(True if method == "-" else stdin) | said
     if method != "-":

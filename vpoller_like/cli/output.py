@@ -51,6 +51,11 @@ def emit_text(text: str) -> None:
     _write(f"{text.rstrip()}\n".encode())
 
 
+def emit_line(line: bytes) -> None:
+    """Write a line that is one of many."""
+    _write(line + b"\n")
+
+
 def note(text: str) -> None:
     """Say something that is no data, on stderr."""
     click.echo(text, err=True)

@@ -12,6 +12,7 @@ from vpoller_like.client.call import message_of
 from vpoller_like.client.flight import Flight
 from vpoller_like.client.outcome import Envelope, result_of
 from vpoller_like.client.pipeline import Pipeline
+from vpoller_like.client.source import Source
 from vpoller_like.transport.aio import readable
 
 
@@ -55,12 +56,15 @@ class AsyncVPollerClient(NetworkClient):
         """
         return result_of(await self.run(message_of(method, hostname, params)))
 
-    def map(self, requests: Iterable[dict[str, Any]], window: int = 64) -> AsyncIterator[Envelope]:
+    def map(
+        self, requests: Iterable[dict[str, Any]] | Source, window: int = 64
+    ) -> AsyncIterator[Envelope]:
         """Send many requests and yield their envelopes in the requests' order.
 
-        ``requests`` is drawn from as replies come in, with at most ``window`` unanswered;
-        each is tried on its own, as :meth:`run` does. Nothing is sent again while the caller
-        is busy with an envelope.
+        ``requests`` is drawn from as replies come in, with at most ``window`` unanswered.
+        What can be sent at one moment goes as one message; each request is tried on its own
+        nevertheless, as :meth:`run` does. Nothing is sent again while the caller is busy with
+        an envelope, or ``requests`` with the next one.
         """
         return _stream(Pipeline(self._flight(), requests, window))
 
@@ -83,15 +87,16 @@ class AsyncVPollerClient(NetworkClient):
 async def _stream(pipeline: Pipeline) -> AsyncIterator[Envelope]:
     with pipeline:
         while not pipeline.is_finished:
+            if pipeline.is_due:
+                # Where replies come faster than they are used, other tasks live too.
+                await asyncio.sleep(0)
             envelope = pipeline.turn()
             if envelope is not None:
                 yield envelope
-                # Where replies come faster than they are used, other tasks live too.
-                await asyncio.sleep(0)
             elif not pipeline.is_finished:
-                await _wait(pipeline.flight)
+                await _wait(pipeline)
 
 
-async def _wait(flight: Flight) -> None:
+async def _wait(waiting: Flight | Pipeline) -> None:
     """Wait until there may be something to do."""
-    await readable(flight.filenos(), flight.patience())
+    await readable(waiting.filenos(), waiting.patience())

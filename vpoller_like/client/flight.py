@@ -8,51 +8,18 @@ which the synchronous and the asynchronous client differ.
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from types import TracebackType
 from typing import Any
 
-from vpoller_like.client.outcome import Envelope
+from vpoller_like.client.lane import Lane, Leg, Parcel, Room, together
+from vpoller_like.client.outcome import Envelope, Refusal, refusal_of
 from vpoller_like.client.policy import Done, Exchange, Policy, Try, Wait
 from vpoller_like.clock import Clock, monotonic
-from vpoller_like.errors import Unreachable
-from vpoller_like.transport.requester import Channel, Reply, Requester
-
-
-class Leg:
-    """One request in the air: what it waits for now, and until when."""
-
-    __slots__ = ("exchange", "is_trying", "key", "lane", "reason", "reply_until", "token", "until")
-
-    def __init__(self, key: Hashable, exchange: Exchange) -> None:
-        self.key = key
-        self.exchange = exchange
-        self.lane: Lane | None = None
-        #: Whether a try is under way, rather than the delay before one.
-        self.is_trying = False
-        #: Set once the request is sent.
-        self.token: bytes | None = None
-        self.until = -math.inf
-        #: When this try ends, the connection made or not.
-        self.reply_until = -math.inf
-        #: Why no channel could be opened.
-        self.reason = ""
-
-
-class Lane:
-    """One channel, and who waits on it: to be sent, or for a reply, by token."""
-
-    __slots__ = ("boarding", "channel", "endpoint", "sent")
-
-    def __init__(self, endpoint: int, channel: Channel) -> None:
-        self.endpoint = endpoint
-        self.channel = channel
-        self.boarding: dict[Hashable, Leg] = {}
-        self.sent: dict[bytes, Leg] = {}
-
-    @property
-    def is_empty(self) -> bool:
-        return not self.boarding and not self.sent
+from vpoller_like.errors import ProtocolError, Unreachable
+from vpoller_like.protocol.batch import parse_replies, read_replies
+from vpoller_like.protocol.limits import MAX_PACK
+from vpoller_like.transport.requester import Reply, Requester
 
 
 class Flight:
@@ -66,6 +33,10 @@ class Flight:
         #: The lane that new requests take, by endpoint; the others only finish.
         self._current: dict[int, Lane] = {}
         self._lanes: list[Lane] = []
+        #: What each endpoint takes in one message.
+        self._rooms = [Room(bytes=min(MAX_PACK, policy.max_request))] * len(policy.endpoints)
+        #: Something was done that a lane has to be looked at for.
+        self._is_moving = False
         #: Nothing runs out before this.
         self._due = math.inf
         #: What has ended, by the key it was launched with; the driver takes it out.
@@ -103,18 +74,19 @@ class Flight:
 
     def patience(self) -> float:
         """Return after how many seconds the next turn is due at the latest."""
+        if any(lane.channel.has_more for lane in self._lanes):
+            return 0.0
         return max(0.0, self._due - self._clock())
 
     # One request's next step ------------------------------------------------------------
 
     def _proceed(self, leg: Leg, now: float) -> None:
-        leg.lane = leg.token = None
+        leg.lane = leg.parcel = None
         leg.is_trying = False
         action = leg.exchange.next_action(now)
         match action:
             case Done(envelope):
-                del self._legs[leg.key]
-                self.landed[leg.key] = envelope
+                self._touch_down(leg, envelope)
             case Wait(until):
                 self._await(leg, until)
             case Try(endpoint, connect_until, until):
@@ -125,7 +97,8 @@ class Flight:
 
     def _await(self, leg: Leg, until: float) -> None:
         leg.until = until
-        self._due = min(self._due, until)
+        if until < self._due:
+            self._due = until
 
     def _board(self, leg: Leg, endpoint: int) -> None:
         """Put ``leg`` on the current lane; where none can be opened, it waits in vain."""
@@ -136,6 +109,7 @@ class Flight:
             leg.reason = error.message
             return
         leg.lane.boarding[leg.key] = leg
+        self._is_moving = True
 
     # Lanes ------------------------------------------------------------------------------
 
@@ -150,61 +124,128 @@ class Flight:
     def _serve(self, now: float) -> None:
         # Until nothing moves: a descriptor tells of changes only, so the last thing done to
         # each socket must be to find nothing there.
-        while any(self._serve_lane(lane, now) for lane in self._lanes.copy()):
-            pass
-        for lane in self._lanes.copy():
+        self._is_moving = True
+        while self._is_moving:
+            self._is_moving = False
+            for lane in tuple(self._lanes):
+                self._serve_lane(lane, now)
+        for lane in tuple(self._lanes):
             if lane.is_empty and self._current.get(lane.endpoint) is not lane:
                 self._leave(lane, clean=False)
 
-    def _serve_lane(self, lane: Lane, now: float) -> bool:
-        replies = lane.channel.receive()
-        for reply in replies:
+    def _serve_lane(self, lane: Lane, now: float) -> None:
+        # A lone request on an idle channel is sent first and looked after then.
+        if lane.channel.connected and not lane.sent:
+            self._send(lane, now)
+            if lane.sent:
+                return
+        for reply in lane.channel.receive():
             self._land(lane, reply, now)
         if lane.channel.connected:
-            return self._send(lane, now) or bool(replies)
-        if lane.channel.refusal:
-            return self._turn_away(lane, now)
-        return self._lose(lane, now) or bool(replies)
+            self._send(lane, now)
+        elif lane.channel.refusal:
+            self._turn_away(lane, now)
+        else:
+            self._lose(lane, now)
+
+    # What is sent, and what comes back ---------------------------------------------------
+
+    def _send(self, lane: Lane, now: float) -> None:
+        """Send what boards, but for what has run out."""
+        boarding = [leg for leg in lane.boarding.values() if leg.reply_until > now]
+        for legs, bodies in together(boarding, now, self._rooms[lane.endpoint]):
+            self._is_moving = True
+            parcel = lane.send(legs, bodies)
+            if parcel is None:
+                return
+            for place, leg in enumerate(legs):
+                leg.exchange.on_sent(now)
+                leg.parcel, leg.place = parcel, place
+                del lane.boarding[leg.key]
+                self._await(leg, leg.reply_until)
 
     def _land(self, lane: Lane, reply: Reply, now: float) -> None:
-        leg = lane.sent.get(reply.token)
-        if leg is None or not leg.exchange.on_reply(reply.body, now):
+        parcel = lane.sent.get(reply.token)
+        if parcel is None:
             return
-        del lane.sent[reply.token]
-        self._proceed(leg, now)
-        if leg.key in self.landed:
+        if parcel.is_batch:
+            self._unpack(lane, parcel, reply.body, now)
+        elif parcel.legs[0].exchange.on_reply(reply.body, now):
+            self._settle(lane, parcel, 0, now)
+
+    def _unpack(self, lane: Lane, parcel: Parcel, body: bytes, now: float) -> None:
+        """Take a pack of replies, or the one that a batch gets as a whole.
+
+        What is no pack is passed over, as is a place that is not there or was answered: who
+        gets no answer is asked again in his own time.
+        """
+        try:
+            pairs = _read(body)
+        except ProtocolError:
+            return
+        if pairs is None:
+            self._take_back(lane, parcel, body, now)
+            return
+        for place, value in pairs:
+            leg = parcel.legs.get(place)
+            if leg is not None and _is_settled(leg, value, now):
+                self._settle(lane, parcel, place, now)
+
+    def _settle(self, lane: Lane, parcel: Parcel, place: int, now: float) -> None:
+        """The try of the request there is over."""
+        leg = parcel.legs[place]
+        lane.settle(parcel, place)
+        envelope = leg.exchange.envelope
+        if envelope is None:
+            self._proceed(leg, now)
+        else:
             self._requester.preferred = lane.endpoint
+            self._touch_down(leg, envelope)
 
-    def _send(self, lane: Lane, now: float) -> bool:
-        """Send what boards, but for what has run out; say whether to look again."""
-        boarding = [leg for leg in lane.boarding.values() if leg.reply_until > now]
-        for leg in boarding:
-            token = lane.channel.send(leg.exchange.body(now))
-            if token is None:
-                break
-            leg.exchange.on_sent(now)
-            leg.token = token
-            lane.sent[token] = leg
-            del lane.boarding[leg.key]
-            self._await(leg, leg.reply_until)
-        return bool(boarding)
+    def _touch_down(self, leg: Leg, envelope: Envelope) -> None:
+        del self._legs[leg.key]
+        self.landed[leg.key] = envelope
 
-    def _lose(self, lane: Lane, now: float) -> bool:
+    def _take_back(self, lane: Lane, parcel: Parcel, body: bytes, now: float) -> None:
+        """The batch was answered as a whole, which counts for each of its requests.
+
+        But where it was the batch that was wrong, smaller ones are sent: the broker takes
+        fewer requests at once than we send, or knows no batches.
+        """
+        refusal = refusal_of(body)
+        if refusal is not None:
+            self._send_less(lane, parcel, refusal)
+            return
+        for place in tuple(parcel.legs):
+            if parcel.legs[place].exchange.on_reply(body, now):
+                self._settle(lane, parcel, place, now)
+
+    def _send_less(self, lane: Lane, parcel: Parcel, refusal: Refusal) -> None:
+        """Send what was refused again, in smaller messages; nothing of it was taken."""
+        room = self._rooms[lane.endpoint]
+        if parcel.fits(room):
+            self._rooms[lane.endpoint] = room.smaller(*refusal)
+        for leg in parcel.legs.values():
+            leg.parcel = None
+            lane.boarding[leg.key] = leg
+        del lane.sent[parcel.token]
+        self._is_moving = True
+
+    def _lose(self, lane: Lane, now: float) -> None:
         """The connection of what was sent broke: its replies cannot come any more."""
         if not lane.sent:
-            return False
+            return
+        self._is_moving = True
         self._retire(lane)
-        stranded, waiting = list(lane.sent.values()), list(lane.boarding.values())
-        lane.sent.clear()
+        stranded, waiting = lane.cleared(), list(lane.boarding.values())
         lane.boarding.clear()
         for leg in stranded:
             leg.exchange.on_loss(now)
             self._proceed(leg, now)
         for leg in waiting:
             self._board(leg, lane.endpoint)
-        return True
 
-    def _turn_away(self, lane: Lane, now: float) -> bool:
+    def _turn_away(self, lane: Lane, now: float) -> None:
         """The broker lets nobody in by this lane."""
         refused = list(lane.boarding.values())
         self._retire(lane)
@@ -212,7 +253,6 @@ class Flight:
         for leg in refused:
             leg.exchange.on_refused(lane.channel.refusal)
             self._proceed(leg, now)
-        return bool(refused)
 
     def _retire(self, lane: Lane) -> None:
         """Use neither this lane nor idle channels to its endpoint for anything new."""
@@ -236,8 +276,8 @@ class Flight:
         if leg.lane is not None:
             self._retire(leg.lane)
             leg.lane.boarding.pop(leg.key, None)
-        if leg.token is not None and leg.lane is not None:
-            del leg.lane.sent[leg.token]
+        if leg.parcel is not None and leg.lane is not None:
+            leg.lane.settle(leg.parcel, leg.place)
             leg.exchange.on_silence()
         elif leg.is_trying:
             hint = leg.lane.channel.hint if leg.lane is not None else ""
@@ -265,3 +305,18 @@ class Flight:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _read(body: bytes) -> Sequence[tuple[int, Any]] | None:
+    """Return the pairs in a pack; with their bytes where not all of them can be decoded."""
+    try:
+        return read_replies(body)
+    except ProtocolError:
+        return parse_replies(body)
+
+
+def _is_settled(leg: Leg, value: Any, now: float) -> bool:
+    """Hand ``value``, a reply or its bytes, to its request; say whether its try is over."""
+    if isinstance(value, bytes):
+        return leg.exchange.on_reply(value, now)
+    return leg.exchange.on_value(value, now)

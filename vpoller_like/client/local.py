@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
@@ -13,8 +14,11 @@ from vpoller_like.agent import Agent, AgentHost, load_agents
 from vpoller_like.client.call import message_of
 from vpoller_like.client.outcome import Envelope, result_of
 from vpoller_like.client.policy import new_id
+from vpoller_like.client.source import Request, Source, source
+from vpoller_like.client.waiting import wait
 from vpoller_like.clock import monotonic
-from vpoller_like.protocol.reply import ReplyMeta
+from vpoller_like.errors import RequestError
+from vpoller_like.protocol.reply import ReplyMeta, failure_fields
 
 
 class LocalClient:
@@ -57,7 +61,9 @@ class LocalClient:
         """
         return result_of(self.run(message_of(method, hostname, params)))
 
-    def map(self, requests: Iterable[dict[str, Any]], window: int = 64) -> Iterator[Envelope]:
+    def map(
+        self, requests: Iterable[dict[str, Any]] | Source, window: int = 64
+    ) -> Iterator[Envelope]:
         """Run many requests and yield their envelopes in order.
 
         Each is run when its envelope is asked for; ``window`` is there for the sake of the
@@ -66,7 +72,10 @@ class LocalClient:
         if window < 1:
             raise ValueError(f"window: expected a number of requests above 0, got {window!r}")
         self._require_open()
-        return (self.run(request) for request in requests)
+        return (self._answer(request) for request in _drawn(source(requests)))
+
+    def _answer(self, request: Request) -> Envelope:
+        return failure_fields(request) if isinstance(request, RequestError) else self.run(request)
 
     def close(self) -> None:
         """Tear the agents down."""
@@ -95,6 +104,14 @@ def _loaded(
     for each in [agents] if isinstance(agents, str) else agents:
         loaded.extend(load_agents([each], settings) if isinstance(each, str) else [each])
     return loaded
+
+
+def _drawn(arriving: Source) -> Iterator[Request]:
+    while not arriving.is_exhausted:
+        requests = arriving.draw(1)
+        if not requests and not arriving.is_exhausted:
+            wait(arriving.filenos(), math.inf)
+        yield from requests
 
 
 def _meta(asked: dict[str, Any], seconds: float) -> dict[str, Any]:

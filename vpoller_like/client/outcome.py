@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -16,7 +16,7 @@ from vpoller_like.errors import (
     VPollerError,
     error_from_code,
 )
-from vpoller_like.protocol.reply import FAILURE, SUCCESS, failure_fields
+from vpoller_like.protocol.reply import FAILURE, SUCCESS, failure_fields, parse_reply
 
 #: A request's or reply's fields.
 Envelope = dict[str, Any]
@@ -25,6 +25,13 @@ Envelope = dict[str, Any]
 NO_RESPONSE = "Did not receive response, aborting..."
 #: Milliseconds: a day, and longer than anybody waits.
 MAX_RETRY_AFTER = 86_400_000
+
+
+class Refusal(NamedTuple):
+    """Why a broker refused a batch, and how much of what it takes, as far as it says so."""
+
+    code: str
+    limit: Any
 
 
 class Counts(msgspec.Struct):
@@ -113,6 +120,18 @@ def code_of(envelope: Envelope) -> str:
         return ""
     code = _error_of(envelope).get("code")
     return code if isinstance(code, str) else TaskFailed.code
+
+
+def refusal_of(body: bytes) -> Refusal | None:
+    """Return why a whole batch was refused; ``None`` where it is not the batch that is wrong."""
+    try:
+        envelope = parse_reply(body)
+    except ProtocolError:
+        return None
+    code = code_of(envelope)
+    if code not in ("bad_request", "too_large"):
+        return None
+    return Refusal(code, _error_of(envelope).get("limit"))
 
 
 def retry_after(envelope: Envelope) -> float:

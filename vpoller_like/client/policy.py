@@ -40,8 +40,9 @@ from vpoller_like.client import outcome
 from vpoller_like.client.draft import Draft, Moment
 from vpoller_like.client.outcome import Envelope
 from vpoller_like.errors import ConfigError, ProtocolError, RequestError, TooLarge
+from vpoller_like.protocol.encoding import Encoding, encode
 from vpoller_like.protocol.limits import MAX_REQUEST
-from vpoller_like.protocol.reply import failure_fields, parse_reply
+from vpoller_like.protocol.reply import SUCCESS, failure_fields, parse_reply, require_reply
 
 #: Seconds that an endpoint gets to connect in the first round, where there are others; a
 #: quarter of the time-out, if that is less.
@@ -56,6 +57,8 @@ WAY_BACK = 0.25
 
 #: Less time than this, in seconds, is not worth a try.
 _MOMENT = 0.001
+
+_NONE: frozenset[int] = frozenset()
 
 
 class Policy(msgspec.Struct, frozen=True):
@@ -132,6 +135,23 @@ class Exchange:
     Raises ``TypeError`` where ``message`` is not a dict.
     """
 
+    __slots__ = (
+        "_counts",
+        "_doubt_since",
+        "_doubtful",
+        "_draft",
+        "_endpoint",
+        "_final",
+        "_give_up",
+        "_jitter",
+        "_policy",
+        "_refusal",
+        "_resume",
+        "_sent_at",
+        "_shut",
+        "_started",
+    )
+
     def __init__(
         self,
         policy: Policy,
@@ -150,9 +170,9 @@ class Exchange:
         self._resume = now
         self._sent_at = now
         self._doubt_since: float | None = None
-        self._doubtful: set[int] = set()
+        self._doubtful: frozenset[int] = _NONE
         #: Endpoints that do not let this client in.
-        self._shut: set[int] = set()
+        self._shut: frozenset[int] = _NONE
         self._counts = outcome.Counts()
         self._refusal: Envelope | None = None
         self._final: Envelope | None = None
@@ -162,7 +182,8 @@ class Exchange:
         """Return the draft of ``message``, or settle the request where there can be none."""
         try:
             draft = Draft(message, new_id)
-            _require_size(len(draft.body(Moment())), self._policy.max_request)
+            if not draft.fits(self._policy.max_request):
+                raise _too_large(draft.size(), self._policy.max_request)
         except RequestError as error:
             self._final = failure_fields(error)
             return None
@@ -176,11 +197,16 @@ class Exchange:
             self._final = self._last_outcome(now)
         if self._final is not None:
             return Done(self._final)
-        if now < self._resume:
+        if self._resume > now:
             return Wait(self._resume)
         self._counts.tries += 1
         until = min(now + self._policy.timeout, self._give_up)
         return Try(self._endpoint, min(until, now + self._patience()), until)
+
+    @property
+    def envelope(self) -> Envelope | None:
+        """The request's end, if it has been reached."""
+        return self._final
 
     def body(self, now: float) -> bytes:
         """Return the request as it is to be sent now."""
@@ -188,10 +214,10 @@ class Exchange:
             raise ValueError("a request that cannot be written has no body")
         return self._draft.body(
             Moment(
-                elapsed=now - self._started,
-                age=0.0 if self._doubt_since is None else now - self._doubt_since,
-                moved=self._may_be_elsewhere(),
-                remaining=self._remaining(now),
+                now - self._started,
+                0.0 if self._doubt_since is None else now - self._doubt_since,
+                self._may_be_elsewhere(),
+                self._remaining(now),
             )
         )
 
@@ -200,7 +226,7 @@ class Exchange:
         assert self._draft is not None
         if self._draft.is_old and len(self._policy.endpoints) > 1:
             return True
-        return bool(self._doubtful - {self._endpoint})
+        return bool(self._doubtful) and bool(self._doubtful - {self._endpoint})
 
     def _is_spent(self, now: float) -> bool:
         """Whether no try is left; a delay that outlasts the budget is not waited for."""
@@ -256,7 +282,7 @@ class Exchange:
         """The broker does not let this client in; ``refusal`` is a sentence that says why."""
         self._counts.unconnected += 1
         self._counts.refusal = refusal
-        self._shut.add(self._endpoint)
+        self._shut |= {self._endpoint}
         self._turn_to_next()
 
     def on_silence(self) -> None:
@@ -277,11 +303,27 @@ class Exchange:
         try:
             envelope = parse_reply(body)
         except ProtocolError as error:
-            endpoint = self._policy.endpoints[self._endpoint]
-            self._final = outcome.malformed(error, endpoint)
-            return True
+            return self._be_baffled(error)
+        return self._take(envelope, now)
+
+    def on_value(self, value: Any, now: float) -> bool:
+        """Take a reply that has been decoded, as :meth:`on_reply` does."""
+        try:
+            envelope = require_reply(value)
+        except ProtocolError as error:
+            return self._be_baffled(ProtocolError(error.message, encode(value, Encoding.JSON)))
+        return self._take(envelope, now)
+
+    def _be_baffled(self, error: ProtocolError) -> bool:
+        self._final = outcome.malformed(error, self._policy.endpoints[self._endpoint])
+        return True
+
+    def _take(self, envelope: Envelope, now: float) -> bool:
         if self._is_for_another(envelope):
             return False
+        if envelope["success"] == SUCCESS:
+            self._final = envelope
+            return True
         code = outcome.code_of(envelope)
         if code in ("busy", "shutting_down"):
             self._be_refused(envelope, code, now)
@@ -301,7 +343,7 @@ class Exchange:
         before to every broker.
         """
         self._counts.unanswered += 1
-        self._doubtful.add(self._endpoint)
+        self._doubtful |= {self._endpoint}
         if self._doubt_since is None:
             self._doubt_since = self._sent_at
         self._refusal = None
@@ -326,11 +368,10 @@ class Exchange:
         self._endpoint = next((i for i in following if i not in self._shut), following[0])
 
 
-def _require_size(size: int, limit: int) -> None:
-    if size > limit:
-        raise TooLarge(
-            f"the request is {size} bytes, more than the {limit} allowed; send less, or raise "
-            "max_request here and at the broker",
-            size=size,
-            limit=limit,
-        )
+def _too_large(size: int, limit: int) -> TooLarge:
+    return TooLarge(
+        f"the request is {size} bytes, more than the {limit} allowed; send less, or raise "
+        "max_request here and at the broker",
+        size=size,
+        limit=limit,
+    )

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import math
-import select
 from collections.abc import Iterable, Iterator
 from types import TracebackType
 from typing import Any
 
 from vpoller_like.client.base import NetworkClient
 from vpoller_like.client.call import message_of
-from vpoller_like.client.flight import Flight
 from vpoller_like.client.outcome import Envelope, result_of
 from vpoller_like.client.pipeline import Pipeline
+from vpoller_like.client.source import Source
+from vpoller_like.client.waiting import wait
 
 
 class VPollerClient(NetworkClient):
@@ -43,7 +42,7 @@ class VPollerClient(NetworkClient):
             flight.launch(0, msg)
             flight.turn()
             while 0 not in flight.landed:
-                _wait(flight)
+                wait(flight.filenos(), flight.patience())
                 flight.turn()
             return flight.landed.pop(0)
 
@@ -55,12 +54,15 @@ class VPollerClient(NetworkClient):
         """
         return result_of(self.run(message_of(method, hostname, params)))
 
-    def map(self, requests: Iterable[dict[str, Any]], window: int = 64) -> Iterator[Envelope]:
+    def map(
+        self, requests: Iterable[dict[str, Any]] | Source, window: int = 64
+    ) -> Iterator[Envelope]:
         """Send many requests and yield their envelopes in the requests' order.
 
-        ``requests`` is drawn from as replies come in, with at most ``window`` unanswered;
-        each is tried on its own, as :meth:`run` does. Nothing is sent again while the caller
-        is busy with an envelope.
+        ``requests`` is drawn from as replies come in, with at most ``window`` unanswered.
+        What can be sent at one moment goes as one message; each request is tried on its own
+        nevertheless, as :meth:`run` does. Nothing is sent again while the caller is busy with
+        an envelope, or ``requests`` with the next one.
         """
         return _stream(Pipeline(self._flight(), requests, window))
 
@@ -87,12 +89,4 @@ def _stream(pipeline: Pipeline) -> Iterator[Envelope]:
             if envelope is not None:
                 yield envelope
             elif not pipeline.is_finished:
-                _wait(pipeline.flight)
-
-
-def _wait(flight: Flight) -> None:
-    """Wait until there may be something to do."""
-    poll = select.poll()
-    for fileno in flight.filenos():
-        poll.register(fileno, select.POLLIN)
-    poll.poll(math.ceil(flight.patience() * 1000))
+                wait(pipeline.filenos(), pipeline.patience())

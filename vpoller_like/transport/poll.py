@@ -23,6 +23,7 @@ class Poll:
         self._poller = select.poll()
         self._sources: dict[int, Any] = {}
         self._ports: list[Port] = []
+        self._left_out: Port | None = None
         #: Sockets that have not been read yet: till then their descriptors tell nothing.
         self._unread: set[Any] = set()
 
@@ -37,17 +38,22 @@ class Poll:
             source = source.socket
         elif not isinstance(source, int):
             self._unread.add(source)
-        descriptor = source if isinstance(source, int) else int(source.getsockopt(zmq.FD))
+        descriptor = source if isinstance(source, int) else _descriptor(source)
         self._sources[descriptor] = source
         self._poller.register(descriptor, select.POLLIN)
 
-    def wait(self, timeout: float) -> set[Any]:
+    def wait(self, timeout: float, without: Port | None = None) -> set[Any]:
         """Return what may be readable: of ports the sockets, and sockets and descriptors.
 
         Waits at most ``timeout`` seconds. Signals' Python handlers run meanwhile; one that is
-        to end the wait makes something here readable.
+        to end the wait makes something here readable. What comes in by the port ``without``
+        does not end it, and is found by a later wait.
         """
-        ready: set[Any] = {port.socket for port in self._ports if port.pending()}
+        if without is not self._left_out:
+            self._leave_out(without)
+        ready: set[Any] = {
+            port.socket for port in self._ports if port is not without and port.pending()
+        }
         if self._unread:
             ready |= self._unread
             self._unread.clear()
@@ -55,3 +61,14 @@ class Poll:
         for descriptor, _ in self._poller.poll(milliseconds):
             ready.add(self._sources[descriptor])
         return ready
+
+    def _leave_out(self, port: Port | None) -> None:
+        if self._left_out is not None:
+            self._poller.register(_descriptor(self._left_out.socket), select.POLLIN)
+        if port is not None:
+            self._poller.unregister(_descriptor(port.socket))
+        self._left_out = port
+
+
+def _descriptor(socket: zmq.Socket[bytes]) -> int:
+    return int(socket.getsockopt(zmq.FD))

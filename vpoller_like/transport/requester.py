@@ -16,13 +16,12 @@ import zmq
 import zmq.backend
 
 from vpoller_like.errors import ConfigError, Unreachable
-from vpoller_like.transport.context import new_context
+from vpoller_like.transport import burst
+from vpoller_like.transport.context import asking_context
 from vpoller_like.transport.curve import Credentials
 from vpoller_like.transport.handshake import Handshakes
-from vpoller_like.transport.whole import send_whole
+from vpoller_like.transport.message import Sent
 
-_NOBLOCK = int(zmq.NOBLOCK)
-_RCVMORE = int(zmq.RCVMORE)
 _EVENTS = int(zmq.EVENTS)
 _POLLIN = int(zmq.POLLIN)
 _POLLOUT = int(zmq.POLLOUT)
@@ -40,6 +39,9 @@ _OPTIONS = {
 }
 
 _REPLY_FRAMES = 3
+#: Messages that are read at once, one time after the other, in one :meth:`Channel.receive`. It
+#: ends: a broker that floods its clients does not keep them from their deadlines.
+_COUNTS = (1, 2, 4, 8, 16, 32, *[64] * 16)
 
 #: Idle connections kept for one endpoint; more calls at once than this open new ones.
 MAX_IDLE = 32
@@ -66,11 +68,14 @@ class Channel:
         self.refusal = ""
         #: What keeps the connection from being made, as far as that can be told.
         self.hint = ""
+        #: The last :meth:`receive` stopped before it found nothing more.
+        self.has_more = False
         self._count = 0
         self._handshakes: Handshakes | None = None
         # The base socket: pyzmq's own costs more per frame, and complains when a forked
         # child drops what it may not close.
         self._socket: Any = None
+        self._burst: Any = None
         try:
             self._socket = zmq.backend.Socket(context, zmq.DEALER)
             for option, value in _OPTIONS.items():
@@ -85,6 +90,7 @@ class Channel:
             self.close()
             raise Unreachable(f"{endpoint}: {error}") from error
         self._fileno: int = self._socket.get(_FD)
+        self._burst = burst.open_socket(self._socket, False)
 
     def filenos(self) -> list[int]:
         """Return descriptors of which one becomes readable when something may have changed.
@@ -97,18 +103,25 @@ class Channel:
         return [self._fileno, self._handshakes.fileno()]
 
     def send(self, body: bytes) -> bytes | None:
-        """Send a request; return its token, or ``None`` if there is no connection."""
+        """Send a message; return its token, or ``None`` if there is no connection."""
         self._count += 1
         token = struct.pack(">I", self._count & 0xFFFFFFFF)
-        return token if send_whole(self._socket.send, (token, b"", body)) else None
+        return token if self._burst.send((token, b"", body)) is Sent.DONE else None
 
     def receive(self) -> list[Reply]:
         """Return the replies that have arrived, and renew :attr:`connected`."""
         replies: list[Reply] = []
-        while self._look() & _POLLIN:
-            frames = self._receive_frames()
-            if len(frames) == _REPLY_FRAMES and not frames[1]:
-                replies.append(Reply(frames[0], frames[2]))
+        # One message at first: that nothing more is there, the look says for less.
+        for count in _COUNTS:
+            self.has_more = bool(self._look() & _POLLIN)
+            if not self.has_more:
+                break
+            messages, _ = self._burst.receive(count, _REPLY_FRAMES + 1, False)
+            replies.extend(
+                Reply(frames[0], frames[2])
+                for frames, _, _ in messages
+                if len(frames) == _REPLY_FRAMES and not frames[1]
+            )
         return replies
 
     def _look(self) -> int:
@@ -129,21 +142,13 @@ class Channel:
             self._handshakes = None
             handshakes.close()
 
-    def _receive_frames(self) -> list[bytes]:
-        """Read one message; of one with too many frames, keep only enough to tell."""
-        recv, more = self._socket.recv, self._socket.get
-        frames = [recv(_NOBLOCK)]
-        while more(_RCVMORE):
-            frame = recv(_NOBLOCK)
-            if len(frames) <= _REPLY_FRAMES:
-                frames.append(frame)
-        return frames
-
     def close(self) -> None:
         """Close the socket at once; what is not sent yet is dropped."""
         if self._handshakes is not None:
             self._handshakes.close()
             self._handshakes = None
+        if self._burst is not None:
+            self._burst.close()
         if self._socket is not None:
             self._socket.close(0)
 
@@ -214,7 +219,7 @@ class Requester:
     def _opened_context(self, endpoint: str) -> Any:
         if self._context is None:
             try:
-                self._context = new_context()
+                self._context = asking_context()
             except zmq.ZMQError as error:
                 raise Unreachable(f"{endpoint}: {error}") from error
         return self._context

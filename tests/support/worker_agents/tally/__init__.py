@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import threading
 import time
@@ -57,6 +58,25 @@ class TallyAgent(Agent):
     def stuck(self, msg: dict[str, object]) -> None:  # noqa: ARG002
         """Never return."""
         threading.Event().wait()
+
+    @task("tally.snag", timeout=1.0)
+    def snag(self, msg: Wait) -> None:
+        """Never return, if any seconds are given."""
+        if msg.seconds:
+            threading.Event().wait()
+
+    @task("tally.compute")
+    def compute(self, msg: Wait) -> None:
+        """Compute for so long, in Python."""
+        until = time.monotonic() + msg.seconds
+        while time.monotonic() < until:
+            pass
+
+    @task("tally.hold")
+    def hold(self, msg: Wait) -> None:
+        """Hold the interpreter for minutes, if any seconds are given."""
+        if msg.seconds:
+            sum(itertools.repeat(0, 10**11))
 
     @task("tally.quit")
     def quit(self, msg: dict[str, object]) -> None:  # noqa: ARG002
