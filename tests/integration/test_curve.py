@@ -216,7 +216,7 @@ def test_revocation_acts_on_a_connection_that_lives(
     del worker
     with client(broker, keys, "me") as asking:
         assert asking.call("echo", data=1) == 1
-        keys.revoke("me")
+        keys.authorized.revoke("me")
         broker.server.reload()
         with pytest.raises(Unauthorized, match="not authorised any more, and may not ask for echo"):
             asking.call("echo", data=2)
@@ -361,7 +361,7 @@ def test_a_revoked_worker_is_given_up_at_once_and_told_so(keys: Keys) -> None:
         thread = threading.Thread(target=lambda: outcome.append(asking.run({"method": "hold"})))
         thread.start()
         broker.eventually(lambda: worker.held, "the worker holds the task")
-        keys.revoke("node")
+        keys.authorized.revoke("node")
         broker.server.reload()
         thread.join(PATIENCE * 2)
         assert outcome[0]["error"]["code"] == "worker_lost"

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.mutator import TOKENS
+from vpoller_like.authorized import AuthorizedList
 from vpoller_like.errors import ConfigError
-from vpoller_like.keys import AUTHORIZED, KeyDirectory
 from vpoller_like.loading import load
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -72,14 +72,14 @@ def test_a_settings_file_that_is_nested_too_deeply_is_refused(tmp_path: Path) ->
 
 
 def test_a_spoiled_list_of_the_authorised_is_read_or_refused(tmp_path: Path) -> None:
-    directory = KeyDirectory(tmp_path)
-    file = tmp_path / AUTHORIZED
+    authorized = AuthorizedList(tmp_path)
+    file = Path(authorized.file)
     read = 0
     for seed in range(600):
         file.write_bytes(spoiled(AUTHORIZED_TOML, seed))
         file.chmod(0o600)
         try:
-            entries = directory.authorized()
+            entries = authorized.read()
         except ConfigError:
             continue
         read += 1
@@ -88,8 +88,9 @@ def test_a_spoiled_list_of_the_authorised_is_read_or_refused(tmp_path: Path) -> 
 
 
 def test_a_list_of_the_authorised_that_is_nested_too_deeply_is_refused(tmp_path: Path) -> None:
-    file = tmp_path / AUTHORIZED
+    authorized = AuthorizedList(tmp_path)
+    file = Path(authorized.file)
     file.write_bytes(b"a = " + b"[" * 100_000)
     file.chmod(0o600)
     with pytest.raises(ConfigError):
-        KeyDirectory(tmp_path).authorized()
+        authorized.read()

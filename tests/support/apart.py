@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -14,12 +13,13 @@ from typing import Any
 
 import msgspec
 
-from tests.support.fabric import ROOT, NotInTime, Running, no_settings
+from tests.support.fabric import ROOT, Running, logs_in, no_settings
 from tests.support.kills.asker import Settings
 from tests.support.kills.fleet import AGENTS
 from tests.support.netns import Namespace
+from vpoller_like.authorized import Authorized, AuthorizedList, Role
 from vpoller_like.client import VPollerClient
-from vpoller_like.keys import Authorized, KeyDirectory, Role
+from vpoller_like.keys import KeyDirectory
 from vpoller_like.transport.curve import new_pair
 
 FRONTEND, BACKEND, PLAIN = 10123, 10124, 10125
@@ -99,7 +99,7 @@ class Apart:
 
     def logs(self) -> str:
         """Return what all processes have said."""
-        return "".join(f"--- {each.name}\n{each.log.read_text()}" for each in self._running)
+        return logs_in(self.place)
 
     def _start(
         self, name: str, arguments: list[str], env: dict[str, str], namespace: Namespace
@@ -128,23 +128,15 @@ class Apart:
         if error is not None:
             print(self.logs(), file=sys.stderr)
         for running in reversed(self._running):
-            _end(running)
+            # A broker whose clients have left for the other one waits for their tasks'
+            # deadlines until it is told once more.
+            running.end(patience=5.0)
 
 
 def _make_keys(directory: Path) -> None:
-    keys = KeyDirectory(directory)
+    keys, authorized = KeyDirectory(directory), AuthorizedList(directory)
     for name in ("broker", *_ROLES):
         pair = new_pair()
         keys.write(name, pair.public, pair.secret)
         if name in _ROLES:
-            keys.authorize(Authorized(name, pair.public, _ROLES[name]))
-
-
-def _end(running: Running) -> None:
-    # The second one is for a broker whose clients have left for the other one: it waits for
-    # their tasks' deadlines.
-    for number in (signal.SIGTERM, signal.SIGTERM, signal.SIGKILL):
-        if running.exit_code is None:
-            running.send(number)
-            with contextlib.suppress(NotInTime):
-                running.wait(5.0)
+            authorized.add(Authorized(name, pair.public, _ROLES[name]))

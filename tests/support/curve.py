@@ -9,7 +9,8 @@ from typing import Any
 import zmq
 
 from tests.support.broker import receive
-from vpoller_like.keys import Authorized, KeyDirectory, Role
+from vpoller_like.authorized import Authorized, AuthorizedList, Role
+from vpoller_like.keys import KeyDirectory
 from vpoller_like.transport.curve import Credentials, new_pair, pair_of
 
 
@@ -18,6 +19,7 @@ class Keys(KeyDirectory):
 
     def __init__(self, place: Path) -> None:
         super().__init__(place)
+        self.authorized = AuthorizedList(self.path)
         self.make("broker")
 
     def make(self, name: str) -> str:
@@ -30,7 +32,7 @@ class Keys(KeyDirectory):
         """Make a key if there is none, and authorise it; return its name."""
         if name not in self.names():
             self.make(name)
-        self.authorize(Authorized(name, self.public(name), role, methods or ("*",)))
+        self.authorized.add(Authorized(name, self.public(name), role, methods or ("*",)))
         return name
 
     def shown_by(self, name: str, server: str = "broker") -> Credentials:

@@ -9,6 +9,7 @@ from typing import cast
 
 import pytest
 
+from vpoller_like.authorized import Authorized, AuthorizedList
 from vpoller_like.broker.access import Access, Patterns
 from vpoller_like.broker.counters import Counters
 from vpoller_like.broker.events import Reply, Request, WorkerGarbled, WorkerSays
@@ -17,7 +18,7 @@ from vpoller_like.broker.keyring import Keyring
 from vpoller_like.broker.porter import Porter
 from vpoller_like.config import BrokerSettings
 from vpoller_like.errors import ConfigError, Unauthorized
-from vpoller_like.keys import Authorized, KeyDirectory
+from vpoller_like.keys import KeyDirectory
 from vpoller_like.protocol import worker as wire
 from vpoller_like.protocol.reply import parse_reply
 from vpoller_like.protocol.request import parse_head
@@ -327,34 +328,43 @@ def keys(tmp_path: Path) -> KeyDirectory:
     return keys
 
 
-def test_curve_without_a_list_cannot_start(keys: KeyDirectory) -> None:
+@pytest.fixture
+def authorized(keys: KeyDirectory) -> AuthorizedList:
+    return AuthorizedList(keys.path)
+
+
+def test_curve_without_a_list_cannot_start(keys: KeyDirectory, authorized: AuthorizedList) -> None:
     with pytest.raises(ConfigError, match=r"nobody is authorised: .*run `vpoller keys authorize"):
         Keyring(BrokerSettings(key="broker"), keys)
-    Path(keys.authorized_file).touch(0o600)
+    Path(authorized.file).touch(0o600)
     with pytest.raises(ConfigError, match="nobody is authorised"):
         Keyring(BrokerSettings(key="broker"), keys)
 
 
-def test_a_change_of_the_list_is_seen_within_a_second(keys: KeyDirectory) -> None:
-    keys.authorize(MEMBERS[0])
+def test_a_change_of_the_list_is_seen_within_a_second(
+    keys: KeyDirectory, authorized: AuthorizedList
+) -> None:
+    authorized.add(MEMBERS[0])
     ring = Keyring(BrokerSettings(key="broker"), keys)
     assert ring.look(0.0) == set()
-    keys.authorize(MEMBERS[1])
+    authorized.add(MEMBERS[1])
     assert ring.look(0.5) == set()
     assert not ring.access.is_worker(WORKER)
     ring.look(1.1)
     assert ring.access.is_worker(WORKER)
-    keys.revoke("worker")
+    authorized.revoke("worker")
     assert ring.reload() == {WORKER}
     assert not ring.access.is_worker(WORKER)
 
 
-def test_a_version_counts_when_it_has_settled(keys: KeyDirectory) -> None:
+def test_a_version_counts_when_it_has_settled(
+    keys: KeyDirectory, authorized: AuthorizedList
+) -> None:
     """An editor that writes in place leaves half a list for a while."""
-    keys.authorize(MEMBERS[0])
-    keys.authorize(MEMBERS[1])
+    authorized.add(MEMBERS[0])
+    authorized.add(MEMBERS[1])
     ring = Keyring(BrokerSettings(key="broker"), keys)
-    path = Path(keys.authorized_file)
+    path = Path(authorized.file)
     whole = path.read_text()
     path.write_text(whole[: whole.index('["worker"]')])
     assert ring.look(10.0) == set()
@@ -362,24 +372,24 @@ def test_a_version_counts_when_it_has_settled(keys: KeyDirectory) -> None:
     assert ring.look(20.0) == set()
     assert ring.look(30.0) == set()
     assert ring.access.is_worker(WORKER)
-    keys.revoke("worker")
+    authorized.revoke("worker")
     assert ring.look(40.0) == set()
     assert ring.look(50.0) == {WORKER}
 
 
 def test_what_hindered_the_reading_need_not_be_in_the_file(
-    keys: KeyDirectory, caplog: pytest.LogCaptureFixture
+    keys: KeyDirectory, authorized: AuthorizedList, caplog: pytest.LogCaptureFixture
 ) -> None:
-    keys.authorize(MEMBERS[0])
+    authorized.add(MEMBERS[0])
     ring = Keyring(BrokerSettings(key="broker"), keys)
-    keys.authorize(MEMBERS[1])
-    os.chmod(keys.authorized_file, 0o666)
+    authorized.add(MEMBERS[1])
+    os.chmod(authorized.file, 0o666)
     os.chmod(keys.path, 0o777)
     with caplog.at_level(logging.ERROR):
         for now in range(10, 20):
             ring.look(now)
         assert len(caplog.records) == 1  # not one at each look
-        os.chmod(keys.authorized_file, 0o644)
+        os.chmod(authorized.file, 0o644)
         for now in range(20, 30):
             ring.look(now)
         assert len(caplog.records) == 2
@@ -389,10 +399,12 @@ def test_what_hindered_the_reading_need_not_be_in_the_file(
     assert ring.access.is_worker(WORKER)
 
 
-def test_a_change_that_keeps_time_and_size_is_seen(keys: KeyDirectory) -> None:
-    keys.authorize(MEMBERS[0])
+def test_a_change_that_keeps_time_and_size_is_seen(
+    keys: KeyDirectory, authorized: AuthorizedList
+) -> None:
+    authorized.add(MEMBERS[0])
     ring = Keyring(BrokerSettings(key="broker"), keys)
-    path = Path(keys.authorized_file)
+    path = Path(authorized.file)
     before = path.stat()
     path.write_text(path.read_text().replace(CALLER, STRANGER))
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
@@ -402,11 +414,11 @@ def test_a_change_that_keeps_time_and_size_is_seen(keys: KeyDirectory) -> None:
 
 @pytest.mark.parametrize("harm", ["garbage", "absence", "emptiness", "open to others"])
 def test_a_broken_list_changes_nothing_and_is_logged(
-    keys: KeyDirectory, caplog: pytest.LogCaptureFixture, harm: str
+    keys: KeyDirectory, authorized: AuthorizedList, caplog: pytest.LogCaptureFixture, harm: str
 ) -> None:
-    keys.authorize(MEMBERS[0])
+    authorized.add(MEMBERS[0])
     ring = Keyring(BrokerSettings(key="broker"), keys)
-    path = Path(keys.authorized_file)
+    path = Path(authorized.file)
     if harm == "garbage":
         path.write_text("[")
     elif harm == "absence":
@@ -421,10 +433,10 @@ def test_a_broken_list_changes_nothing_and_is_logged(
     assert ring.access.principal(CALLER, "vm.get") == "caller"
 
 
-def test_the_last_one_may_be_revoked_too(keys: KeyDirectory) -> None:
-    keys.authorize(MEMBERS[0])
+def test_the_last_one_may_be_revoked_too(keys: KeyDirectory, authorized: AuthorizedList) -> None:
+    authorized.add(MEMBERS[0])
     ring = Keyring(BrokerSettings(key="broker"), keys)
-    keys.revoke("caller")
+    authorized.revoke("caller")
     assert ring.reload() == {CALLER}
     with pytest.raises(Unauthorized):
         ring.access.principal(CALLER, "vm.get")

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.cli import FakeClient, Vpoller, client, failure, vpoller
-from vpoller_like.keys import Authorized, KeyDirectory, is_public_key
+from vpoller_like.authorized import Authorized, AuthorizedList
+from vpoller_like.keys import KeyDirectory, is_public_key
 from vpoller_like.transport.curve import new_pair
 
 __all__ = ["client", "vpoller"]
@@ -18,6 +19,11 @@ __all__ = ["client", "vpoller"]
 def keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> KeyDirectory:
     monkeypatch.setattr("vpoller_like.keys.SYSTEM_DIRECTORY", str(tmp_path / "none"))
     return KeyDirectory(tmp_path / "xdg" / "vpoller" / "keys")
+
+
+@pytest.fixture
+def authorized(keys: KeyDirectory) -> AuthorizedList:
+    return AuthorizedList(keys.path)
 
 
 def test_a_new_key_is_shown_with_what_to_do_with_it(vpoller: Vpoller, keys: KeyDirectory) -> None:
@@ -52,7 +58,7 @@ def test_one_is_authorised_listed_and_revoked(vpoller: Vpoller, keys: KeyDirecto
     assert vpoller("keys", "revoke", "me").code == 1
 
 
-def test_a_key_from_elsewhere_is_given_itself(vpoller: Vpoller, keys: KeyDirectory) -> None:
+def test_a_key_from_elsewhere_is_given_itself(vpoller: Vpoller, authorized: AuthorizedList) -> None:
     vpoller("keys", "new", "far", "--keys", "elsewhere")
     public = KeyDirectory("elsewhere").public("far")
     assert "copy far.pub there" in vpoller("keys", "authorize", "far").err
@@ -60,7 +66,7 @@ def test_a_key_from_elsewhere_is_given_itself(vpoller: Vpoller, keys: KeyDirecto
     assert vpoller("keys", "authorize", "far", *given).code == 0
     # Said again, it need not be given again.
     assert vpoller("keys", "authorize", "far", "--role", "worker", "--methods", "vm.*").code == 0
-    (entry,) = keys.authorized()
+    (entry,) = authorized.read()
     assert (entry.public_key, entry.role, entry.methods) == (public, "worker", ("vm.*",))
     (row,) = vpoller("keys", "list").data
     assert (row["secret"], row["public_key"]) == (False, public)
@@ -76,19 +82,23 @@ def test_a_key_that_was_made_anew_is_shown_to_differ(vpoller: Vpoller, keys: Key
     assert row["differs"] is True
 
 
-def test_what_is_not_said_again_stays_as_it_was(vpoller: Vpoller, keys: KeyDirectory) -> None:
+def test_what_is_not_said_again_stays_as_it_was(
+    vpoller: Vpoller, authorized: AuthorizedList
+) -> None:
     first, second = new_pair().public, new_pair().public
     vpoller("keys", "authorize", "a", "--methods", "vm.get", "--public-key", first)
     changed = vpoller("keys", "authorize", "a", "--public-key", second)
     assert "a may ask for vm.get:" in changed.err
-    assert keys.authorized() == [Authorized("a", second, "caller", ("vm.get",))]
+    assert authorized.read() == [Authorized("a", second, "caller", ("vm.get",))]
     vpoller("keys", "authorize", "a", "--role", "worker")
-    assert keys.authorized() == [Authorized("a", second, "worker", ("vm.get",))]
+    assert authorized.read() == [Authorized("a", second, "worker", ("vm.get",))]
     assert "a may serve vm.*:" in vpoller("keys", "authorize", "a", "--methods", "vm.*").err
-    assert keys.authorized() == [Authorized("a", second, "worker", ("vm.*",))]
+    assert authorized.read() == [Authorized("a", second, "worker", ("vm.*",))]
 
 
-def test_a_key_that_was_replaced_does_not_come_back(vpoller: Vpoller, keys: KeyDirectory) -> None:
+def test_a_key_that_was_replaced_does_not_come_back(
+    vpoller: Vpoller, authorized: AuthorizedList
+) -> None:
     vpoller("keys", "new", "a")
     vpoller("keys", "authorize", "a")
     new = new_pair().public
@@ -97,10 +107,10 @@ def test_a_key_that_was_replaced_does_not_come_back(vpoller: Vpoller, keys: KeyD
     assert refused.code != 0
     assert "a.pub holds" in refused.err
     assert "--public-key" in refused.err
-    assert keys.authorized() == [Authorized("a", new, "caller")]
+    assert authorized.read() == [Authorized("a", new, "caller")]
     given = ("--methods", "vm.get", "--public-key", new)
     assert vpoller("keys", "authorize", "a", *given).code == 0
-    assert keys.authorized() == [Authorized("a", new, "caller", ("vm.get",))]
+    assert authorized.read() == [Authorized("a", new, "caller", ("vm.get",))]
 
 
 @pytest.mark.parametrize(
@@ -114,12 +124,12 @@ def test_a_key_that_was_replaced_does_not_come_back(vpoller: Vpoller, keys: KeyD
     ],
 )
 def test_what_cannot_be_is_refused(
-    vpoller: Vpoller, keys: KeyDirectory, words: list[str], said: str
+    vpoller: Vpoller, authorized: AuthorizedList, words: list[str], said: str
 ) -> None:
     outcome = vpoller("keys", *words)
     assert outcome.code != 0
     assert said in outcome.err
-    assert not os.path.exists(keys.authorized_file)
+    assert not os.path.exists(authorized.file)
 
 
 @pytest.mark.parametrize(

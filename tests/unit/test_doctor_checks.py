@@ -14,6 +14,7 @@ import pytest
 
 from tests.support.cli import FakeClient, Vpoller, client, failure, success, vpoller
 from vpoller_like import __version__
+from vpoller_like.authorized import Authorized, AuthorizedList
 from vpoller_like.cli.checks import agents, brokers, configuration, keyring, machine, ports
 from vpoller_like.cli.checks.finding import Finding
 from vpoller_like.config import (
@@ -23,7 +24,7 @@ from vpoller_like.config import (
     Settings,
     WorkerSettings,
 )
-from vpoller_like.keys import Authorized, KeyDirectory
+from vpoller_like.keys import KeyDirectory
 from vpoller_like.loading import Loaded, load
 from vpoller_like.transport.curve import Pair, new_pair
 
@@ -167,6 +168,7 @@ class Keys:
 
     def __init__(self, place: Path) -> None:
         self.directory = KeyDirectory(place / "keys")
+        self.authorized = AuthorizedList(self.directory.path)
         self.pairs: dict[str, Pair] = {}
 
     def make(self, name: str) -> None:
@@ -174,7 +176,7 @@ class Keys:
         self.directory.write(name, pair.public, pair.secret)
 
     def authorize(self, name: str, role: Any) -> None:
-        self.directory.authorize(Authorized(name, self.pairs[name].public, role))
+        self.authorized.add(Authorized(name, self.pairs[name].public, role))
 
     def settings(self, **sections: Any) -> Settings:
         return Settings(security=SecuritySettings(keys=self.directory.path), **sections)
@@ -237,14 +239,14 @@ def test_a_list_that_names_nobody_is_found(tmp_path: Path) -> None:
 
 
 def test_a_list_that_cannot_be_read_is_found(keys: Keys) -> None:
-    Path(keys.directory.authorized_file).write_text("nonsense")
+    Path(keys.authorized.file).write_text("nonsense")
     level, _ = fault(keyring.check(keys.settings(broker=BROKER)))
     assert level == "problem"
 
 
 @pytest.mark.parametrize(("gone", "role"), [("node", "worker"), ("anna", "admin")])
 def test_a_role_that_nobody_has_is_found(keys: Keys, gone: str, role: str) -> None:
-    keys.directory.revoke(gone)
+    keys.authorized.revoke(gone)
     level, line = fault(keyring.check(keys.settings(broker=BROKER)))
     assert level == "warning"
     assert f"--role {role}" in line

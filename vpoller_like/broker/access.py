@@ -10,8 +10,8 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
+from vpoller_like.authorized import Authorized, Role
 from vpoller_like.errors import ConfigError, Unauthorized
-from vpoller_like.keys import Authorized, Role
 from vpoller_like.protocol.worker import Offer
 
 #: Begins the user id of a connection without a key. No key and no key's name has a blank.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 
+from vpoller_like.authorized import AuthorizedList
 from vpoller_like.broker.access import Access
 from vpoller_like.config import BrokerSettings
 from vpoller_like.errors import ConfigError
@@ -28,7 +29,7 @@ class Keyring:
     """
 
     def __init__(self, settings: BrokerSettings, keys: KeyDirectory) -> None:
-        self._keys = keys
+        self._authorized = AuthorizedList(keys.path)
         #: The broker's own key, if it has one.
         self.pair: Pair | None = None
         members = None
@@ -39,9 +40,9 @@ class Keyring:
         self._next_look = 0.0
         if settings.key:
             self.pair = pair_of(keys.secret(settings.key))
-            members = keys.authorized()
+            members = self._authorized.read()
             if not members:
-                raise ConfigError(_nobody(settings.key, keys))
+                raise ConfigError(_nobody(settings.key, self._authorized.file))
         self.access = Access(members, settings.allow_plain, settings.open_methods)
 
     def look(self, now: float) -> set[str]:
@@ -70,7 +71,7 @@ class Keyring:
     def _read(self) -> set[str]:
         self._seen = self._version()
         try:
-            members = self._keys.authorized_still()
+            members = self._authorized.read_again()
             changed = self.access.renew(members)
         except ConfigError as error:
             if str(error) != self._trouble:
@@ -83,15 +84,15 @@ class Keyring:
 
     def _version(self) -> _Version | None:
         try:
-            found = os.stat(self._keys.authorized_file)
+            found = os.stat(self._authorized.file)
         except OSError:
             return None
         return found.st_ino, found.st_mtime_ns, found.st_ctime_ns, found.st_size
 
 
-def _nobody(name: str, keys: KeyDirectory) -> str:
+def _nobody(name: str, file: str) -> str:
     return (
-        f'broker.key is "{name}", and nobody is authorised: {keys.authorized_file} names no key; '
+        f'broker.key is "{name}", and nobody is authorised: {file} names no key; '
         "run `vpoller keys authorize NAME --role caller`, and the same with --role worker, for "
         "those who may use the broker"
     )

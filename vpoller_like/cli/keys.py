@@ -6,12 +6,13 @@ from typing import Any
 
 import click
 
+from vpoller_like.authorized import ROLES, Authorized, AuthorizedList
 from vpoller_like.cli.credentials import keys_option
 from vpoller_like.cli.exits import Exit
 from vpoller_like.cli.output import emit, note, output_option
 from vpoller_like.cli.session import Session
 from vpoller_like.errors import ConfigError
-from vpoller_like.keys import ROLES, Authorized, KeyDirectory, is_public_key
+from vpoller_like.keys import KeyDirectory, is_public_key
 
 
 @click.group("keys")
@@ -71,15 +72,16 @@ def authorize(
     `vpoller status` and its like. A running broker takes it up within a second, or on SIGHUP.
     """
     keys = _directory(session)
+    authorized = AuthorizedList(keys.path)
     patterns = None if methods is None else _patterns(methods)
-    before = next((entry for entry in keys.authorized() if entry.name == name), None)
+    before = next((entry for entry in authorized.read() if entry.name == name), None)
     public = _public_key(keys, name, public_key, before)
     if before is None:
         entry = Authorized(name, public, role or "caller", patterns or ("*",))
     else:
         entry = Authorized(name, public, role or before.role, patterns or before.methods)
-    keys.authorize(entry)
-    note(f"{name} may {_rights(entry)}: {keys.authorized_file}")
+    authorized.add(entry)
+    note(f"{name} may {_rights(entry)}: {authorized.file}")
     return Exit.OK
 
 
@@ -103,9 +105,9 @@ def _rights(entry: Authorized) -> str:
 @click.pass_obj
 def revoke(session: Session, name: str) -> int:
     """Let NAME use the broker no more; a running one takes it up within a second."""
-    keys = _directory(session)
-    entry = keys.revoke(name)
-    note(f"{name} ({entry.role}) may not use the broker any more: {keys.authorized_file}")
+    authorized = AuthorizedList(_directory(session).path)
+    entry = authorized.revoke(name)
+    note(f"{name} ({entry.role}) may not use the broker any more: {authorized.file}")
     return Exit.OK
 
 
@@ -134,7 +136,7 @@ def _public_key(keys: KeyDirectory, name: str, given: str | None, before: Author
 
 
 def _rows(keys: KeyDirectory) -> list[dict[str, Any]]:
-    authorized = {entry.name: entry for entry in keys.authorized()}
+    authorized = {entry.name: entry for entry in AuthorizedList(keys.path).read()}
     return [_row(keys, name, authorized.get(name)) for name in sorted({*keys.names(), *authorized})]
 
 

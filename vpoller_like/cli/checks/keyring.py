@@ -6,10 +6,11 @@ import os
 import stat
 from collections.abc import Iterator
 
+from vpoller_like.authorized import Authorized, AuthorizedList
 from vpoller_like.cli.checks.finding import Finding, Reporter, count
 from vpoller_like.config import ClientSettings, Settings, WorkerSettings
 from vpoller_like.errors import ConfigError
-from vpoller_like.keys import Authorized, KeyDirectory, require_closed
+from vpoller_like.keys import KeyDirectory
 from vpoller_like.transport.curve import credentials, pair_of
 
 report = Reporter("keys")
@@ -21,7 +22,7 @@ def check(settings: Settings) -> Iterator[Finding]:
     yield from directory(keys)
     if settings.broker.key:
         yield broker_key(keys, settings.broker.key)
-        yield from authorized(keys)
+        yield from authorized(AuthorizedList(keys.path))
     for section, party in (("worker", settings.worker), ("client", settings.client)):
         yield from party_keys(keys, section, party)
     if not any((settings.broker.key, settings.worker.key, settings.client.key)):
@@ -38,7 +39,7 @@ def directory(keys: KeyDirectory) -> Iterator[Finding]:
         yield report.problem(text, f"chmod go-w {keys.path}")
     for name in keys.names():
         try:
-            require_closed(keys.secret_file(name))
+            keys.require_closed(name)
         except ConfigError as error:
             yield report.problem(error.message)
 
@@ -52,18 +53,18 @@ def broker_key(keys: KeyDirectory, name: str) -> Finding:
     return report.ok(f"broker.key {name} is there and closed to others")
 
 
-def authorized(keys: KeyDirectory) -> Iterator[Finding]:
+def authorized(listed: AuthorizedList) -> Iterator[Finding]:
     """Say who may use the broker, and which role nobody has."""
     try:
-        entries = keys.authorized()
+        entries = listed.read()
     except ConfigError as error:
         yield report.problem(error.message)
         return
     if not entries:
-        text = f"{keys.authorized_file} names nobody: the broker cannot start"
+        text = f"{listed.file} names nobody: the broker cannot start"
         yield report.problem(text, "vpoller keys authorize NAME --role caller|worker|admin")
         return
-    yield report.ok(f"{count(len(entries), 'key')} in {keys.authorized_file}")
+    yield report.ok(f"{count(len(entries), 'key')} in {listed.file}")
     yield from _missing_roles(entries)
 
 
