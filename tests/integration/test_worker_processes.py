@@ -42,8 +42,9 @@ def test_sigterm_lets_running_tasks_finish_and_leaves_no_process(
         peer, _ = backend.expect_from(wire.Hello)
         # One that is not up yet just ends.
         backend.expect(wire.Hello)
-        backend.give(peer, backend.task("tally.quick", seconds=1.5))
-        backend.expect(wire.Heartbeat)
+        mark = tmp_path / "mark"
+        backend.give(peer, backend.task("tally.run", file=str(mark), seconds=1.5))
+        eventually(mark.exists, "the task runs")
         worker.send(signal.SIGTERM)
         for _ in range(2):
             backend.expect(wire.Drain)

@@ -110,6 +110,7 @@ def test_a_stuck_process_ends_when_its_other_tasks_are_answered() -> None:
     assert rig.results() == [(2, 1)]
     assert exits(rig) == []
     rig.ack(2)
+    rig.welcome()
     assert exits(rig) == ["stuck"]
     assert rig.sent(wire.Bye) == [wire.Bye()]
 
@@ -135,15 +136,44 @@ def test_the_answer_for_a_stuck_task_is_remembered() -> None:
     assert have.result.code == "task_failed"
 
 
-def test_an_idle_worker_ends_at_once_when_asked_to() -> None:
+def test_an_idle_worker_ends_once_its_brokers_know() -> None:
+    """Tasks that they had given before they heard of it were lost on their way."""
     rig = Rig(links=2).join()
     rig.handle(ev.DrainRequested())
     for link in (0, 1):
         assert rig.sent(wire.Drain, link) == [wire.Drain()]
+        hello = rig.only(wire.Hello, link)
+        assert (hello.slots, hello.ahead, hello.held) == (0, 0, [])
+    assert exits(rig) == []
+    before = rig.sessions[0] - 1
+    rig.say(wire.Tasks(before, [task(1)]))
+    assert rig.out == [], "the broker takes it back when it hears HELLO"
+    rig.welcome(0)
+    assert rig.sent(wire.Drain, 0) == [wire.Drain()]
+    assert exits(rig) == []
+    rig.welcome(1)
+    for link in (0, 1):
         assert rig.sent(wire.Bye, link) == [wire.Bye()]
     assert exits(rig) == ["drained"]
     assert rig.tick(10) == []
     assert rig.core.next_due(rig.now) is None
+
+
+def test_a_worker_that_leaves_does_not_wait_for_a_broker_that_is_gone() -> None:
+    rig = Rig(links=2).join()
+    rig.handle(ev.DrainRequested())
+    rig.welcome(0)
+    rig.handle(ev.Unsent(1, wire.Drain()))
+    assert exits(rig) == ["drained"]
+
+
+def test_a_worker_that_leaves_does_not_wait_for_a_silent_broker_for_ever() -> None:
+    rig = Rig().join()
+    rig.handle(ev.DrainRequested())
+    rig.tick(4.9)
+    assert exits(rig) == []
+    rig.tick(0.2)
+    assert exits(rig) == ["drained"]
 
 
 def test_a_draining_worker_finishes_what_runs_and_gives_back_what_waits() -> None:
@@ -158,6 +188,7 @@ def test_a_draining_worker_finishes_what_runs_and_gives_back_what_waits() -> Non
     rig.finish(1)
     assert rig.results() == [(1, 1)]
     rig.ack(1)
+    rig.welcome()
     assert exits(rig) == ["drained"]
 
 
@@ -202,6 +233,8 @@ def test_a_broker_may_ask_a_worker_to_end_and_cannot_force_it() -> None:
         assert exits(rig) == []
     rig.finish(1)
     rig.ack(1)
+    for link in (0, 1):
+        rig.welcome(link)
     assert exits(rig) == ["drained"]
 
 
@@ -234,4 +267,5 @@ def test_a_task_stuck_in_a_draining_process_asks_for_no_replacement() -> None:
     assert rig.actions(ev.Replace) == []
     assert rig.results() == [(1, 1)]
     rig.ack(1)
+    rig.welcome()
     assert exits(rig) == ["drained"]

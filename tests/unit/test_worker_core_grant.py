@@ -76,6 +76,19 @@ def test_what_waits_behind_a_slow_task_is_given_back() -> None:
     assert rig.only(wire.Return) == wire.Return(1, 0, [wire.Attempt(2, 1), wire.Attempt(3, 2)])
 
 
+def test_nothing_is_given_back_while_a_thread_is_free() -> None:
+    """The loop may have been late to see that a task takes long."""
+    rig = Rig(threads=2).join()
+    rig.give(task(1, "slow"), task(2))
+    rig.start(1)
+    rig.tick(0.1)
+    assert rig.actions(ev.Recall) == []
+    rig.give(task(3, "slow"))
+    rig.start(3)
+    rig.tick(0.006)
+    assert rig.actions(ev.Recall) == [ev.Recall([rig.keys[2]])]
+
+
 def test_what_started_meanwhile_is_not_given_back() -> None:
     rig = Rig(threads=1).join()
     rig.give(task(1, "slow"), task(2), task(3))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import sys
 
 from tests.support.core_rig import Rig, task
 from vpoller_like.protocol import worker as wire
@@ -83,3 +84,14 @@ def test_the_number_of_remembered_results_is_bounded() -> None:
     for number, state in ((1, wire.Possession.NONE), (4, wire.Possession.DONE)):
         rig.say(wire.WhoHas(7, "quick", "anna", f"x{number}", b"print"))
         assert rig.only(wire.Have).state is state
+
+
+def test_a_remembered_result_does_not_keep_its_request() -> None:
+    rig = Rig().join()
+    body = b"x" * 100_000
+    alone = sys.getrefcount(body)
+    rig.run(task(1, request_id="a", body=body))
+    rig.ack(1)
+    assert sys.getrefcount(body) == alone
+    answer = rig.say(wire.WhoHas(1, "quick", "anna", "a", b"print"))
+    assert answer, "it is remembered"

@@ -1,19 +1,15 @@
-"""The threads that run tasks."""
+"""What is to be run, and where: jobs and places, without threads."""
 
 from __future__ import annotations
 
 import sys
-import threading
-import time
-from collections.abc import Callable, Iterator
 
 import pytest
 
+from tests.support.core_rig import task
 from vpoller_like.protocol.reply import parse_reply
-from vpoller_like.worker.events import Finished, Started
+from vpoller_like.worker.events import Finished, Run, Started
 from vpoller_like.worker.executor import Executor
-
-PATIENCE = 10.0
 
 
 class Outcome:
@@ -23,213 +19,110 @@ class Outcome:
 
 
 class Host:
-    """Returns each body as its answer; ``wait-x`` waits until ``x`` is released."""
+    """Returns each body as its answer, and looks at the executor meanwhile."""
 
     def __init__(self) -> None:
-        self.gates: dict[bytes, threading.Event] = {}
-        self.ran: list[bytes] = []
+        self.executor: Executor | None = None
         self.most = 0
-
-    def gate(self, body: bytes) -> threading.Event:
-        return self.gates.setdefault(body, threading.Event())
+        self.started: list[Started] = []
 
     def execute(self, body: bytes, max_reply: int) -> Outcome:
-        self.ran.append(body)
         self.most = max_reply
-        if body.startswith(b"wait"):
-            self.gate(body).wait(PATIENCE)
         if body == b"raise":
             raise RuntimeError("boom")
         if body == b"exit":
             sys.exit(3)
+        progress = None if self.executor is None else self.executor.progress()
+        self.started.extend(progress.started if progress else [])
         return Outcome(body)
 
 
-class Desk:
-    """One executor, and all that it has reported."""
-
-    def __init__(self, threads: int) -> None:
-        self.host = Host()
-        self.woken = threading.Event()
-        self.executor = Executor(self.host, threads, 1234, self.woken.set)
-        self.started: list[Started] = []
-        self.finished: list[Finished] = []
-
-    def look(self) -> None:
-        progress = self.executor.progress()
-        if progress is not None:
-            self.started.extend(progress.started)
-            self.finished.extend(progress.finished)
-
-    def until(self, holds: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + PATIENCE
-        while True:
-            self.look()
-            if holds():
-                return
-            assert time.monotonic() < deadline, (self.started, self.finished)
-            time.sleep(0.001)
-
-    def until_finished(self, *keys: int) -> None:
-        self.until(lambda: {item.key for item in self.finished} >= set(keys))
+def job(key: int, body: bytes = b"x", brief: bool = False) -> Run:
+    """Return a job with this key."""
+    return Run(key, task(key, body=body), brief)
 
 
-@pytest.fixture
-def make() -> Iterator[Callable[[int], Desk]]:
-    desks: list[Desk] = []
-
-    def make_one(threads: int = 1) -> Desk:
-        desk = Desk(threads)
-        desk.executor.start()
-        desks.append(desk)
-        return desk
-
-    yield make_one
-    for desk in desks:
-        for gate in desk.host.gates.values():
-            gate.set()
-        desk.executor.stop()
+def run_next(executor: Executor) -> Finished:
+    """Run the job that has waited longest, in a free place, and return what came of it."""
+    place, first = executor.take_place(), executor.next()
+    assert place is not None
+    assert first is not None
+    executor.run(place, first)
+    executor.leave_place(place)
+    progress = executor.progress()
+    assert progress is not None
+    (finished,) = progress.finished
+    assert progress.started == []
+    return finished
 
 
-def test_a_job_is_run_and_its_answer_reported(make: Callable[[int], Desk]) -> None:
-    desk = make(1)
-    desk.executor.submit(7, b"hello")
-    desk.until_finished(7)
-    (finished,) = desk.finished
-    assert (finished.code, finished.body) == ("", b"hello")
-    assert 0 <= finished.ran_us < PATIENCE * 1e6
-    assert desk.host.most == 1234
+def test_a_job_is_run_and_its_answer_reported() -> None:
+    host = Host()
+    executor = Executor(host, 1, 1234)
+    executor.submit(job(7, b"hello"))
+    finished = run_next(executor)
+    assert (finished.key, finished.code, finished.body) == (7, "", b"hello")
+    assert 0 <= finished.ran_us < 10e6
+    assert host.most == 1234
+    assert executor.progress() is None
 
 
-def test_jobs_are_run_in_their_order(make: Callable[[int], Desk]) -> None:
-    desk = make(1)
-    bodies = [b"%d" % number for number in range(100)]
-    for key, body in enumerate(bodies):
-        desk.executor.submit(key, body)
-    desk.until_finished(*range(100))
-    assert desk.host.ran == bodies
-    assert [item.key for item in desk.finished] == list(range(100))
+def test_jobs_are_handed_out_in_their_order() -> None:
+    executor = Executor(Host(), 1, 10)
+    jobs = [job(1), job(2, brief=True), job(3)]
+    for one in jobs:
+        executor.submit(one)
+    assert [executor.next() for _ in range(4)] == [*jobs, None]
 
 
-def test_as_many_jobs_run_at_once_as_there_are_threads(make: Callable[[int], Desk]) -> None:
-    desk = make(3)
-    for key in range(4):
-        desk.executor.submit(key, b"wait-%d" % key)
-    desk.until(lambda: len(desk.started) == 3)
-    assert {item.key for item in desk.started} == {0, 1, 2}
-    desk.host.gate(b"wait-1").set()
-    desk.until(lambda: len(desk.started) == 4)
-    assert [item.key for item in desk.finished] == [1]
+def test_there_are_as_many_places_as_asked_for() -> None:
+    executor = Executor(Host(), 2, 10)
+    places = [executor.take_place() for _ in range(3)]
+    assert sorted(place for place in places if place is not None) == [0, 1]
+    assert places[2] is None
+    executor.leave_place(1)
+    assert executor.take_place() == 1
 
 
-def test_a_start_is_reported_once(make: Callable[[int], Desk]) -> None:
-    desk = make(1)
-    desk.executor.submit(1, b"wait")
-    desk.until(lambda: len(desk.started) == 1)
-    desk.look()
-    desk.look()
-    assert len(desk.started) == 1
+def test_it_is_ready_while_a_job_waits_and_a_place_is_free() -> None:
+    executor = Executor(Host(), 1, 10)
+    assert not executor.is_ready
+    executor.submit(job(1))
+    assert executor.is_ready
+    place = executor.take_place()
+    assert not executor.is_ready
+    assert place is not None
+    executor.leave_place(place)
+    assert executor.is_ready
 
 
-def test_what_no_thread_has_taken_comes_back(make: Callable[[int], Desk]) -> None:
-    desk = make(1)
-    desk.executor.submit(1, b"wait")
-    desk.until(lambda: len(desk.started) == 1)
-    for key in (2, 3, 4):
-        desk.executor.submit(key, b"%d" % key)
-    assert desk.executor.take_back([1, 2, 4, 9]) == [2, 4]
-    desk.host.gate(b"wait").set()
-    desk.until_finished(3)
-    assert desk.host.ran == [b"wait", b"3"]
+def test_what_runs_is_reported_once() -> None:
+    host = Host()
+    host.executor = executor = Executor(host, 1, 10, lambda: 5.0)
+    executor.submit(job(3))
+    run_next(executor)
+    assert host.started == [Started(3, 5.0)]
 
 
-def test_a_quick_result_is_seen_while_a_slow_job_runs_behind_it(
-    make: Callable[[int], Desk],
-) -> None:
-    desk = make(1)
-    desk.executor.submit(1, b"quick")
-    desk.executor.submit(2, b"wait")
-    desk.until_finished(1)
-    desk.until(lambda: [item.key for item in desk.started][-1:] == [2])
-    assert [item.key for item in desk.finished] == [1]
-
-
-def test_once_a_job_is_seen_to_run_the_one_before_it_is_reported(
-    make: Callable[[int], Desk],
-) -> None:
-    desk = make(2)
-    key = 0
-    for _ in range(300):
-        batch = range(key, key + 6)
-        for key in batch:
-            desk.executor.submit(key, b"x")
-        while len(desk.finished) <= key:
-            progress = desk.executor.progress()
-            if progress is None:
-                continue
-            desk.finished.extend(progress.finished)
-            done = {item.key for item in desk.finished}
-            # Two threads, first in, first out: all but the two latest are over.
-            for started in progress.started:
-                late = [k for k in range(batch.start, started.key - 1) if k not in done]
-                assert len(late) <= 1, (started, late)
-        key += 1
-
-
-def test_the_loop_is_woken_when_nothing_more_is_to_be_done(make: Callable[[int], Desk]) -> None:
-    desk = make(1)
-    desk.executor.submit(1, b"x")
-    assert desk.woken.wait(PATIENCE)
-    desk.until_finished(1)
-
-
-def test_the_loop_is_woken_for_each_job_that_comes_alone(make: Callable[[int], Desk]) -> None:
-    desk = make(1)
-    for key in range(50):
-        desk.executor.submit(key, b"x")
-        assert desk.woken.wait(PATIENCE), key
-        desk.woken.clear()
-
-
-def test_what_is_over_is_not_reported_to_run(make: Callable[[int], Desk]) -> None:
-    desk = make(1)
-    desk.executor.submit(1, b"x")
-    assert desk.woken.wait(PATIENCE)
-    desk.look()
-    assert [item.key for item in desk.finished] == [1]
-    assert desk.started == []
-
-
-def test_quick_jobs_do_not_wake_the_loop_each(make: Callable[[int], Desk]) -> None:
-    desk = make(1)
-    wakes: list[float] = []
-    executor = Executor(desk.host, 1, 10, lambda: wakes.append(time.monotonic()))
-    for key in range(2000):
-        executor.submit(key, b"x")
-    executor.start()
-    done = 0
-    deadline = time.monotonic() + PATIENCE
-    while done < 2000 and time.monotonic() < deadline:
-        progress = executor.progress()
-        done += len(progress.finished) if progress else 0
-    executor.stop()
-    assert done == 2000
-    assert len(wakes) < 1000
+def test_what_nobody_has_taken_comes_back() -> None:
+    executor = Executor(Host(), 1, 10)
+    for key in range(1, 6):
+        executor.submit(job(key))
+    executor.next()
+    assert executor.take_back([1, 2, 4, 9]) == [2, 4]
+    assert [left.key for left in iter(executor.next, None)] == [3, 5]
 
 
 @pytest.mark.parametrize(
     ("body", "said"), [(b"raise", "RuntimeError: boom"), (b"exit", "SystemExit: 3")]
 )
-def test_whatever_a_job_raises_is_its_answer_and_the_thread_goes_on(
-    make: Callable[[int], Desk], body: bytes, said: str
-) -> None:
-    desk = make(1)
-    desk.executor.submit(1, body)
-    desk.executor.submit(2, b"next")
-    desk.until_finished(1, 2)
-    first, second = desk.finished
+def test_whatever_a_job_raises_is_its_answer(body: bytes, said: str) -> None:
+    executor = Executor(Host(), 1, 10)
+    executor.submit(job(1, body))
+    executor.submit(job(2, b"next"))
+    first = run_next(executor)
     assert first.code == "task_failed"
     reply = parse_reply(first.body)
     assert said in reply["msg"]
     assert reply["error"]["code"] == "task_failed"
-    assert second.body == b"next"
+    assert run_next(executor).body == b"next"

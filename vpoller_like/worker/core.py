@@ -95,7 +95,7 @@ class WorkerCore:
         """Return when the next Tick is due at the latest; ``None`` after Exit."""
         if self._exited:
             return None
-        due = min((link.next_due() for link in self._links), default=now + 1.0)
+        due = min([self._link_due(link, now) for link in self._links], default=now + 1.0)
         if self._departure.leaving:
             due = min(due, self._departure.next_due())
         if self._runs.waiting:
@@ -103,12 +103,17 @@ class WorkerCore:
             due = min(due, now + FLUSH_SECONDS)
         for run in self._runs.running.values():
             due = min(due, _next_look(run))
-        for link in self._links:
-            if link.welcomed and link.outbox.since is not None:
-                due = min(due, link.outbox.since + FLUSH_SECONDS)
-            if link.welcomed and is_news(link.told, self._grant(link, now)):
-                due = min(due, link.next_tell)
         return max(now, due)
+
+    def _link_due(self, link: Link, now: float) -> float:
+        due = link.next_due()
+        if not link.welcomed:
+            return due
+        if link.outbox.since is not None:
+            due = min(due, link.outbox.since + FLUSH_SECONDS)
+        if is_news(link.told, self._grant(link, now)):
+            due = min(due, link.next_tell)
+        return due
 
     # What brokers say ------------------------------------------------------------------
 
@@ -130,10 +135,11 @@ class WorkerCore:
         if self._departure.leaving:
             self._return(link, [wire.Attempt(i.task, i.attempt) for i in message.items], now)
             return
+        take, is_brief = self._ledger.take, self._pace.is_brief
         for item in message.items:
-            run = self._ledger.take(link.index, item, now)
+            run = take(link.index, item, now)
             if run is not None:
-                self._out.append(ev.Run(run.key, item))
+                self._out.append(ev.Run(run.key, item, is_brief(item.method)))
 
     def _ack(self, link: Link, message: wire.Ack, now: float) -> None:
         self._ledger.acknowledge(link.index, message.seq, now)
@@ -165,10 +171,10 @@ class WorkerCore:
         self._links[event.link].unreachable(now)
 
     def _progress(self, event: ev.Progress, now: float) -> None:
-        for key, at in event.started:
-            run = self._runs.start(key, at)
+        for started in event.started:
+            run = self._runs.start(started.key, started.at)
             if run is not None:
-                run.deadline = at + self._timeouts.of(run)
+                run.deadline = started.at + self._timeouts.of(run)
         for finished in event.finished:
             self._finished(finished, now)
 
@@ -176,7 +182,7 @@ class WorkerCore:
         run = self._runs.finish(event.key)
         if run is None:
             return  # It was answered for when its time was up.
-        self._pace.note(run.held.method, event.ran_us / 1e6, now)
+        self._pace.note(run.method, event.ran_us / 1e6, now)
         self._ledger.conclude(run, Outcome(event.code, event.ran_us, event.body), now)
 
     def _recalled(self, event: ev.Recalled, now: float) -> None:
@@ -207,7 +213,8 @@ class WorkerCore:
             self._greet_if_due(link, now)
             if link.beat_due(now) or self._has_news(link, now):
                 link.beat(now)
-                self._send(link, wire.Heartbeat(*self._tell(link, now)))
+                grant = self._tell(link, now)
+                self._send(link, wire.Heartbeat(grant.slots, grant.ahead))
 
     def _look_at_running(self, now: float) -> None:
         for run in list(self._runs.running.values()):
@@ -219,7 +226,7 @@ class WorkerCore:
         """Answer for a run that takes too long. Its thread is lost, so the process goes."""
         seconds = self._timeouts.of(run)
         self._runs.give_up(run)
-        self._pace.note(run.held.method, seconds, now)
+        self._pace.note(run.method, seconds, now)
         self._ledger.conclude(run, timed_out(run, seconds), now)
         if self._departure.stick():
             self._out.append(ev.Replace(self._longest_left(now) + ACK_SECONDS))
@@ -232,7 +239,10 @@ class WorkerCore:
     def _recall_stalled(self, now: float) -> None:
         """Ask for what has waited too long behind slow runs."""
         oldest = next(iter(self._runs.waiting.values()), None)
-        if oldest is not None and now >= oldest.given_at + SLOW_SECONDS and self._runs.slow():
+        if oldest is None or now < oldest.given_at + SLOW_SECONDS:
+            return
+        # Where a thread is free they are about to be run: the loop was late, not a task.
+        if self._runs.slow() and self._runs.occupied >= self._threads:
             self._recall(run.key for run in self._runs.waiting.values() if not _is_shared(run))
 
     def _has_news(self, link: Link, now: float) -> bool:
@@ -248,7 +258,9 @@ class WorkerCore:
         self._recall(self._runs.waiting)
 
     def _depart(self, now: float) -> None:
-        over = self._departure.is_over(self._runs.unfinished, self._ledger.unacknowledged, now)
+        unfinished, owing = self._runs.unfinished, self._ledger.unacknowledged
+        awaited = owing or (not unfinished and not self._part(now))
+        over = self._departure.is_over(unfinished, awaited, now)
         if not over and not self._departure.forced:
             return
         for link in self._links:
@@ -257,21 +269,35 @@ class WorkerCore:
         self._out.append(ev.Exit(reason or "drained"))
         self._exited = True
 
+    def _part(self, now: float) -> bool:
+        """Say whether no broker has tasks under way to us.
+
+        One may have given some before it heard that we leave. A HELLO that holds nothing has
+        it take them back, and by its WELCOME we know.
+        """
+        for link in self._links:
+            if link.welcomed and not link.parting:
+                link.parting = True
+                self._greet(link, now)
+        return all(link.welcomed for link in self._links if link.parting)
+
     # What goes out ---------------------------------------------------------------------
 
     def _greet_if_due(self, link: Link, now: float) -> None:
-        if not link.hello_due(now):
-            return
+        if link.hello_due(now):
+            self._greet(link, now)
+
+    def _greet(self, link: Link, now: float) -> None:
         session = link.greet(now)
-        slots, ahead = self._tell(link, now)
+        grant = self._tell(link, now)
         hello = wire.Hello(
             version=wire.VERSION,
             label=self._identity.label,
             instance=self._identity.instance,
             session=session,
             pid=self._identity.pid,
-            slots=slots,
-            ahead=ahead,
+            slots=grant.slots,
+            ahead=grant.ahead,
             offers=self._offers,
             held=self._ledger.held(link.index),
         )
@@ -287,13 +313,14 @@ class WorkerCore:
                 self._send_results(link, now)
 
     def _send_results(self, link: Link, now: float) -> None:
-        slots, ahead = self._tell(link, now)
+        grant = self._tell(link, now)
         for pack in link.outbox.take_packs():
             items = [within(owed.result, link.max_reply) for owed in pack.items]
-            self._send(link, wire.Results(pack.seq, slots, ahead, items))
+            self._send(link, wire.Results(pack.seq, grant.slots, grant.ahead, items))
 
     def _return(self, link: Link, attempts: list[wire.Attempt], now: float) -> None:
-        self._send(link, wire.Return(*self._tell(link, now), attempts))
+        grant = self._tell(link, now)
+        self._send(link, wire.Return(grant.slots, grant.ahead, attempts))
 
     def _recall(self, keys: Iterable[int]) -> None:
         asked = list(keys)

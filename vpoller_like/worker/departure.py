@@ -15,14 +15,11 @@ class Departure:
 
     def __init__(self) -> None:
         self.reason: str | None = None
+        #: Whether no more tasks are to be taken.
+        self.leaving = False
         self._requests = 0
         self._until = math.inf
         self._ack_until = math.inf
-
-    @property
-    def leaving(self) -> bool:
-        """Whether no more tasks are to be taken."""
-        return self.reason is not None
 
     @property
     def forced(self) -> bool:
@@ -37,6 +34,7 @@ class Departure:
     def drain(self, until: float) -> None:
         """Finish what runs, but wait no longer than ``until``."""
         self.reason = "drained"
+        self.leaving = True
         self._until = min(self._until, until)
 
     def stick(self) -> bool:
@@ -44,6 +42,7 @@ class Departure:
         if self.reason is not None:
             return False  # A process that drains already needs no replacement.
         self.reason = "stuck"
+        self.leaving = True
         return True
 
     def is_over(self, unfinished: bool, unacknowledged: bool, now: float) -> bool:

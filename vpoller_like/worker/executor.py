@@ -1,25 +1,19 @@
-"""The threads that run tasks."""
+"""The tasks that threads run: what waits, what runs, and what is over."""
 
 from __future__ import annotations
 
 import logging
-import threading
 from collections import deque
-from collections.abc import Callable, Collection
-from queue import Empty, SimpleQueue
-from typing import NamedTuple, Protocol
+from collections.abc import Collection
+from typing import Protocol
 
 from vpoller_like.clock import Clock, monotonic
 from vpoller_like.errors import TaskFailed
 from vpoller_like.protocol.encoding import encoding_of
 from vpoller_like.protocol.reply import failure
-from vpoller_like.worker.events import Finished, Progress, Started
+from vpoller_like.worker.events import Finished, Progress, Run, Started
 
 log = logging.getLogger("vpoller.worker")
-
-#: Seconds between two wakings of the loop while threads find more to do: a result may
-#: wait this long for others, and a quick task does not pay for a switch of threads.
-WAKE_SECONDS = 0.001
 
 
 class Answered(Protocol):
@@ -39,76 +33,45 @@ class Host(Protocol):
         """Run the request ``body``; a reply beyond ``max_reply`` bytes is refused."""
 
 
-class Job(NamedTuple):
-    """A request to run, under the core's key."""
-
-    key: int
-    body: bytes
-
-
-class Current(NamedTuple):
-    """What a thread runs, since when in monotonic seconds."""
-
-    key: int
-    since: float
+#: What a place runs: the job's key, and since when in monotonic seconds.
+Current = tuple[int, float]
 
 
 class Executor:
-    """Runs jobs first in, first out, on ``threads`` threads.
+    """Hands out jobs first in, first out, and ``places`` to run them in, one job in each.
 
-    All methods are for one thread, the loop's; ``wake`` is called from the others.
+    ``submit``, ``take_back`` and ``progress`` are for the thread that has the loop; the
+    others are for any thread, and ``run`` for the one that has the place.
     """
 
-    def __init__(
-        self,
-        host: Host,
-        threads: int,
-        max_reply: int,
-        wake: Callable[[], None],
-        clock: Clock = monotonic,
-    ) -> None:
+    def __init__(self, host: Host, places: int, max_reply: int, clock: Clock = monotonic) -> None:
         self._host = host
         self._max_reply = max_reply
-        self._wake = wake
         self._clock = clock
-        self._woken = 0.0
-        self._jobs: SimpleQueue[Job | None] = SimpleQueue()
+        # Of these, appending and popping are atomic.
+        self._jobs: deque[Run] = deque()
         self._finished: deque[Finished] = deque()
-        self._current: list[Current | None] = [None] * threads
-        self._reported: list[Current | None] = [None] * threads
+        self._free = deque(range(places))
+        self._current: list[Current | None] = [None] * places
+        self._reported: list[Current | None] = [None] * places
 
-    def start(self) -> None:
-        """Start the threads. They are daemons: one that is stuck does not hold the process."""
-        for index in range(len(self._current)):
-            name = f"task-{index}"
-            threading.Thread(target=self._work, args=(index,), name=name, daemon=True).start()
+    # The loop's ------------------------------------------------------------------------
 
-    def stop(self) -> None:
-        """Let each thread end when it finds nothing more to run."""
-        for _ in self._current:
-            self._jobs.put(None)
-
-    def submit(self, key: int, body: bytes) -> None:
-        """Run ``body`` after all that was submitted before."""
-        self._jobs.put(Job(key, body))
+    def submit(self, job: Run) -> None:
+        """Have ``job`` run after all that was submitted before."""
+        self._jobs.append(job)
 
     def take_back(self, keys: Collection[int]) -> list[int]:
         """Return those of ``keys`` that no thread has taken, and none will."""
-        wanted, waiting, back = set(keys), self._take_all(), []
-        for job in waiting:
-            if job is not None and job.key in wanted:
-                back.append(job.key)
-            else:
-                self._jobs.put(job)
-        return back
+        wanted = set(keys)
+        return [job.key for job in list(self._jobs) if job.key in wanted and self._drop(job)]
 
-    def _take_all(self) -> list[Job | None]:
-        taken: list[Job | None] = []
+    def _drop(self, job: Run) -> bool:
         try:
-            while True:
-                taken.append(self._jobs.get_nowait())
-        except Empty:
-            return taken
+            self._jobs.remove(job)
+        except ValueError:
+            return False  # A thread has just taken it.
+        return True
 
     def progress(self) -> Progress | None:
         """Return what has started and finished since the last time; ``None`` if nothing."""
@@ -123,7 +86,7 @@ class Executor:
         for index, current in enumerate(self._current):
             if current is not None and current is not self._reported[index]:
                 self._reported[index] = current
-                started.append(Started(current.key, current.since))
+                started.append(Started(*current))
         return started
 
     def _take_finished(self) -> list[Finished]:
@@ -134,20 +97,44 @@ class Executor:
         except IndexError:
             return finished
 
-    # In the threads --------------------------------------------------------------------
+    # Any thread's ----------------------------------------------------------------------
 
-    def _work(self, index: int) -> None:
-        while (job := self._jobs.get()) is not None:
-            began = self._clock()
-            self._current[index] = Current(job.key, began)
-            code, body = self._execute(job.body)
-            ended = self._clock()
-            # In this order, so that nothing is told to start after it has finished.
-            self._current[index] = None
-            self._finished.append(Finished(job.key, code, int((ended - began) * 1e6), body))
-            if self._jobs.empty() or ended - self._woken >= WAKE_SECONDS:
-                self._woken = ended
-                self._wake()
+    @property
+    def is_ready(self) -> bool:
+        """Whether a job waits and a place is free."""
+        return bool(self._jobs and self._free)
+
+    def take_place(self) -> int | None:
+        """Return a place that is free, which it then is no longer; ``None`` if there is none."""
+        try:
+            return self._free.pop()
+        except IndexError:
+            return None
+
+    def leave_place(self, place: int) -> None:
+        """Let another thread have ``place``.
+
+        A job that came when no place was free waits for the loop to look again.
+        """
+        self._free.append(place)
+
+    def next(self) -> Run | None:
+        """Take the job that has waited longest; ``None`` if none waits."""
+        try:
+            return self._jobs.popleft()
+        except IndexError:
+            return None
+
+    def run(self, place: int, job: Run) -> float:
+        """Run ``job`` in ``place``; return when it was over. Never raises."""
+        began = self._clock()
+        self._current[place] = (job.key, began)
+        code, body = self._execute(job.assignment.body)
+        ended = self._clock()
+        # In this order, so that nothing is told to start after it has finished.
+        self._current[place] = None
+        self._finished.append(Finished(job.key, code, int((ended - began) * 1e6), body))
+        return ended
 
     def _execute(self, body: bytes) -> tuple[str, bytes]:
         try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import msgspec
 
 from vpoller_like.worker.pace import Pace
 from vpoller_like.worker.runs import Runs
@@ -12,7 +12,7 @@ AHEAD_SECONDS = 0.002
 MAX_AHEAD = 64
 
 
-class Grant(NamedTuple):
+class Grant(msgspec.Struct, frozen=True, gc=False):
     """``slots`` tasks run at once; ``ahead`` more quick ones may wait."""
 
     slots: int
@@ -38,7 +38,7 @@ def grant_to(link: int, threads: int, runs: Runs, pace: Pace, now: float) -> Gra
     anybody has heard of them.
     """
     slow = runs.slow()
-    others = sum(1 for run in slow if run.debt_to(link) is None)
+    others = sum(1 for run in slow if run.debt_to(link) is None) if slow else 0
     slots = max(0, threads - len(runs.stuck) - others)
     longest = pace.slowest(now)
     if slow or longest is None:

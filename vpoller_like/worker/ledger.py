@@ -37,7 +37,7 @@ class Ledger:
         known = self.runs.by_task(link, item.task)
         if known is not None and not self._supersedes(known, link, item):
             return None
-        same = self._same_request(item)
+        same = None if item.id is None else self._same_request(item)
         if same is not None:
             self._attach(same, Debt(link, item.task, item.attempt), now)
             return None
@@ -71,6 +71,7 @@ class Ledger:
     def _attach(self, run: Run, debt: Debt, now: float) -> None:
         self.runs.owe(run, debt)
         if run.outcome is not None:
+            self.memory.take_out(run)
             self._pay(run, debt, now)
 
     # Giving up -------------------------------------------------------------------------
@@ -118,7 +119,6 @@ class Ledger:
             self.runs.forget(run)
 
     def _pay(self, run: Run, debt: Debt, now: float) -> None:
-        self.memory.take_out(run)
         run.unacknowledged += 1
         self._outboxes[debt.link].add(Owed(run, debt, run.result_for(debt)), now)
 
@@ -128,10 +128,10 @@ class Ledger:
             self._settle(run, now)
 
     def _settle(self, run: Run, now: float) -> None:
-        self.runs.settle(run)
         if run.id_key is None or run.outcome is None or run.outcome.code not in REMEMBERED:
             self.runs.forget(run)
             return
+        self.runs.settle(run)
         for evicted in self.memory.keep(run, now):
             self.runs.forget(evicted)
 

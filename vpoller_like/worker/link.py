@@ -34,6 +34,8 @@ class Link:
         #: Counts the HELLOs.
         self.session = 0
         self.welcomed = False
+        #: The HELLO before BYE has been said; nobody to hear it makes it needless.
+        self.parting = False
         self.epoch: str | None = None
         #: The last grant that was sent, and when.
         self.told: Grant = NOTHING
@@ -89,11 +91,13 @@ class Link:
     def turned_away(self, now: float) -> None:
         """The broker does not take us: ask again, less and less often."""
         self.welcomed = False
+        self.parting = False
         self.back_off(now)
 
     def unreachable(self, now: float) -> None:
         """A message could not be sent. What it said is said again after the next HELLO."""
         self.welcomed = False
+        self.parting = False
         self._fruitless = 0
         self._hello_due = now + HELLO_RETRY
 
@@ -133,8 +137,9 @@ class Link:
 
     def next_due(self) -> float:
         """Return when to look again whether a HELLO or HEARTBEAT is due."""
-        hello = self._next_hello()
-        return min(hello, self._beat_due) if self.welcomed else hello
+        if not self.welcomed:
+            return self._hello_due
+        return min(self._heard_at + self._liveness, self._beat_due)
 
     def _next_hello(self) -> float:
         return self._heard_at + self._liveness if self.welcomed else self._hello_due

@@ -18,6 +18,7 @@ from vpoller_like.transport.waker import Waker
 from vpoller_like.worker import events as ev
 from vpoller_like.worker.control import Beat, Done, Leaving, Reporter, Stuck
 from vpoller_like.worker.core import Identity, WorkerCore
+from vpoller_like.worker.crew import Crew
 from vpoller_like.worker.executor import Executor, Host
 from vpoller_like.worker.guard import Guard
 from vpoller_like.worker.links import Links
@@ -52,7 +53,8 @@ class WorkerLoop:
         self._guard = guard
         self._links = Links(settings.backends, credentials)
         self._waker = Waker()
-        self._executor = Executor(host, settings.threads, settings.max_reply, self._waker.wake)
+        self._executor = Executor(host, settings.threads, settings.max_reply, clock)
+        self._crew = Crew(self, self._executor, settings.threads, self._waker.wake, clock)
         self._core = WorkerCore(settings, identity, offers)
         self._supervised = True
         self._poll = self._watch()
@@ -62,30 +64,50 @@ class WorkerLoop:
         self._orphaned = False
         self._beat_every = min(BEAT_SECONDS, settings.stuck_ms / 1000 / BEATS)
         self._next_beat = 0.0
+        #: When the core wants a Tick.
+        self._next_tick = 0.0
         self._ended: str | None = None
         self._perform: dict[type[Any], Callable[[Any], None]] = {
             ev.Send: self._send,
-            ev.Run: lambda action: self._executor.submit(action.key, action.assignment.body),
+            ev.Run: self._executor.submit,
             ev.Recall: self._recall,
             ev.Replace: lambda action: self._reporter.send(Stuck(action.seconds)),
             ev.Exit: self._exit,
         }
 
     def run(self) -> str:
-        """Serve until the core exits; return its reason."""
-        self._executor.start()
-        while self._ended is None:
-            ready = self._poll.wait(self._patience())
-            if self._waker.fd in ready:
-                self._waker.clear()
-            self._take_messages(ready)
-            self._take_signals()
-            self._look_for_supervisor(ready)
-            self._renew_links()
-            self._take_progress()
-            self._feed(ev.Tick())
-            self._beat()
+        """Serve until the core exits; return its reason. Signal handlers run meanwhile."""
+        self._crew.run()
+        assert self._ended is not None, "the crew has gone before the end"
         return self._ended
+
+    # For the crew's leader -------------------------------------------------------------
+
+    def settle(self) -> bool:
+        """Take in what tasks have come to, and what time has; False when all is over."""
+        progress = self._executor.progress()
+        if progress is not None:
+            self._feed(progress)
+        now = self._clock()
+        beat = now >= self._next_beat
+        due = self._core.next_due(now)
+        if beat or (due is not None and due <= now):
+            self._feed(ev.Tick())
+            due = self._core.next_due(now)
+        self._next_tick = self._next_beat if due is None else due
+        if beat:
+            self._beat(now)
+        return self._ended is None
+
+    def listen(self) -> None:
+        """Wait for messages, signals and the supervisor, and take in what there is."""
+        ready = self._poll.wait(self._patience())
+        if self._waker.fd in ready:
+            self._waker.clear()
+        self._take_messages(ready)
+        self._take_signals()
+        self._look_for_supervisor(ready)
+        self._renew_links()
 
     def drain(self) -> None:
         """Finish what runs, then end; the second call ends at once."""
@@ -94,15 +116,14 @@ class WorkerLoop:
 
     def close(self) -> None:
         """Send what is left to send, and close the sockets."""
-        self._executor.stop()
         self._links.close(LINGER_MS)
 
     # What comes in ---------------------------------------------------------------------
 
     def _patience(self) -> float:
-        now = self._clock()
-        due = self._core.next_due(now)
-        return max(0.0, min(self._next_beat, now + BEAT_SECONDS if due is None else due) - now)
+        if self._executor.is_ready:
+            return 0.0
+        return max(0.0, min(self._next_beat, self._next_tick) - self._clock())
 
     def _take_messages(self, ready: set[Any]) -> None:
         for index, port in enumerate(self._links):
@@ -145,17 +166,10 @@ class WorkerLoop:
         if not self._drains_asked:
             self.drain()
 
-    def _take_progress(self) -> None:
-        progress = self._executor.progress()
-        if progress is not None:
-            self._feed(progress)
-
-    def _beat(self) -> None:
-        now = self._clock()
-        if now >= self._next_beat:
-            self._next_beat = now + self._beat_every
-            self._reporter.send(Beat())
-            self._guard.beat()
+    def _beat(self, now: float) -> None:
+        self._next_beat = now + self._beat_every
+        self._reporter.send(Beat())
+        self._guard.beat()
 
     def _renew_links(self) -> None:
         if self._links.look(self._clock()):

@@ -41,6 +41,7 @@ class Memory:
 
     def keep(self, run: Run, now: float) -> list[Run]:
         """Remember ``run`` from now on; return those that have to go for it."""
+        run.shed()
         self._drop(run.key)
         self._entries[run.key] = Entry(run, now + self._seconds)
         self.bytes += _cost(run)

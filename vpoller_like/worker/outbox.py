@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+
+import msgspec
 
 from vpoller_like.protocol.limits import MAX_PACK
 from vpoller_like.protocol.worker import Result
 from vpoller_like.worker.run import Debt, Run
 
 
-class Owed(NamedTuple):
+class Owed(msgspec.Struct, frozen=True, gc=False):
     """One result, and the run and debt that it settles."""
 
     run: Run
@@ -19,7 +20,7 @@ class Owed(NamedTuple):
     result: Result
 
 
-class Pack(NamedTuple):
+class Pack(msgspec.Struct, frozen=True, gc=False):
     """What one RESULTS carries."""
 
     seq: int

@@ -5,6 +5,9 @@ from __future__ import annotations
 #: Seconds for which a method counts after its last run.
 MEMORY_SECONDS = 1.0
 
+#: A method that takes so many seconds at the most is brief.
+BRIEF_SECONDS = 0.0002
+
 #: A run shorter than this counts as this long, in seconds.
 SHORTEST = 1e-6
 
@@ -14,6 +17,7 @@ class Pace:
 
     def __init__(self) -> None:
         self._average: dict[str, float] = {}
+        #: When each was seen last; those that count no longer need not be there.
         self._seen: dict[str, float] = {}
 
     def note(self, method: str, seconds: float, now: float) -> None:
@@ -23,8 +27,23 @@ class Pace:
         self._average[method] = average + (seconds - average) / 8
         self._seen[method] = now
 
+    def is_brief(self, method: str) -> bool:
+        """Say whether a run of ``method`` is shorter than what a switch of threads is worth.
+
+        One that was never seen is not taken for brief.
+        """
+        return self._average.get(method, BRIEF_SECONDS + 1) <= BRIEF_SECONDS
+
     def slowest(self, now: float) -> float | None:
         """Return the longest average of the methods seen lately; ``None`` if none was."""
         horizon = now - MEMORY_SECONDS
-        recent = [self._average[method] for method, at in self._seen.items() if at >= horizon]
-        return max(recent, default=None)
+        longest, old = 0.0, []
+        for method, at in self._seen.items():
+            if at < horizon:
+                old.append(method)
+            elif self._average[method] > longest:
+                longest = self._average[method]
+        # So that a worker with many methods looks at those in use alone.
+        for method in old:
+            del self._seen[method]
+        return longest or None

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ctypes
 import faulthandler
+import gc
 import logging
 import os
 import secrets
@@ -68,6 +69,9 @@ def _serve(start: Start, reporter: Reporter, guard: Guard) -> int:
         guard,
         credentials=credentials,
     )
+    # What is there now stays: the collector need not look at it again, which takes 20 ms.
+    gc.collect()
+    gc.freeze()
     signal.signal(signal.SIGTERM, lambda *_: loop.drain())
     _die_with_parent(0)  # From here on the loop sees it, and drains.
     reporter.send(Up())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import msgspec
 
 from vpoller_like.protocol.encoding import Encoding, encoding_of
 from vpoller_like.protocol.worker import Assignment, Held, Result
@@ -11,7 +11,7 @@ from vpoller_like.protocol.worker import Assignment, Held, Result
 IdKey = tuple[str, str]
 
 
-class Debt(NamedTuple):
+class Debt(msgspec.Struct, frozen=True, gc=False):
     """A broker that is owed the result, and the number and attempt it knows the task by."""
 
     link: int
@@ -19,7 +19,7 @@ class Debt(NamedTuple):
     attempt: int
 
 
-class Outcome(NamedTuple):
+class Outcome(msgspec.Struct, frozen=True, gc=False):
     """How a run ended. ``code`` is empty for a success; ``body`` is the reply's envelope."""
 
     code: str
@@ -31,12 +31,14 @@ class Run:
     """A task and all that this process knows of it. Times are monotonic seconds."""
 
     __slots__ = (
+        "_held",
+        "_item",
         "deadline",
         "debts",
-        "encoding",
         "given_at",
-        "held",
+        "id_key",
         "key",
+        "method",
         "outcome",
         "slow",
         "started_at",
@@ -45,16 +47,12 @@ class Run:
 
     def __init__(self, key: int, link: int, item: Assignment, now: float) -> None:
         self.key = key
-        self.held = Held(
-            item.task,
-            item.attempt,
-            item.method,
-            item.hostname,
-            item.principal,
-            item.id,
-            item.fingerprint,
-        )
-        self.encoding: Encoding = encoding_of(item.body)
+        self.method = item.method
+        # Most runs are over before anybody asks what the worker holds.
+        self._item: Assignment | None = item
+        self._held: Held | None = None
+        #: The request's id with its principal, where it has one.
+        self.id_key: IdKey | None = None if item.id is None else (item.principal, item.id)
         #: Who is owed the result. Usually the broker that gave the task, alone.
         self.debts = [Debt(link, item.task, item.attempt)]
         self.given_at = now
@@ -68,9 +66,32 @@ class Run:
         self.unacknowledged = 0
 
     @property
-    def id_key(self) -> IdKey | None:
-        """The request's id with its principal, where it has one."""
-        return None if self.held.id is None else (self.held.principal, self.held.id)
+    def held(self) -> Held:
+        """What is told of it in HELLO, under the number that it came with."""
+        if self._held is None:
+            item = self._item
+            assert item is not None, "a run without its task"
+            self._held = Held(
+                item.task,
+                item.attempt,
+                item.method,
+                item.hostname,
+                item.principal,
+                item.id,
+                item.fingerprint,
+            )
+        return self._held
+
+    @property
+    def encoding(self) -> Encoding:
+        """How the request is written; not to be asked once it is only remembered."""
+        assert self._item is not None, "a run without its task"
+        return encoding_of(self._item.body)
+
+    def shed(self) -> None:
+        """Let go of the request's body: the run is over, and only remembered."""
+        self._held = self.held
+        self._item = None
 
     def debt_to(self, link: int) -> Debt | None:
         """Return what is owed to ``link``; the latest, should there be several."""
@@ -92,8 +113,8 @@ class Run:
     def result_for(self, debt: Debt) -> Result:
         """Return the result under the number that a debtee knows; there must be one."""
         assert self.outcome is not None, "asked for the result of a run that is not over"
-        code, ran_us, body = self.outcome
-        return Result(debt.task, debt.attempt, code, ran_us, body)
+        outcome = self.outcome
+        return Result(debt.task, debt.attempt, outcome.code, outcome.ran_us, outcome.body)
 
     def own_debt(self, link: int) -> Debt:
         """Return what is owed to ``link``, or else what was first asked for."""

@@ -58,8 +58,10 @@ class Runs:
 
     def finish(self, key: int) -> Run | None:
         """A thread is done with a run. ``None`` if it was given up before."""
-        self.stuck.pop(key, None)
-        return self.running.pop(key, None) or self.waiting.pop(key, None)
+        run = self.waiting.pop(key, None) or self.running.pop(key, None)
+        if run is None:
+            self.stuck.pop(key, None)
+        return run
 
     def give_up(self, run: Run) -> None:
         """Stop waiting for a running one."""
@@ -74,8 +76,11 @@ class Runs:
 
     def settle(self, run: Run) -> None:
         """All brokers have the result: the numbers may be used again."""
+        by_task = self._by_task
         for debt in run.debts:
-            self._drop_number(run, debt)
+            number = (debt.link, debt.task)
+            if by_task.get(number) is run:
+                del by_task[number]
         run.debts.clear()
 
     def forget(self, run: Run) -> None:
@@ -92,6 +97,11 @@ class Runs:
     def slow(self) -> list[Run]:
         """Return the running ones that are not quick."""
         return [run for run in self.running.values() if run.slow]
+
+    @property
+    def occupied(self) -> int:
+        """How many threads are known to run something, or to be stuck."""
+        return len(self.running) + len(self.stuck)
 
     @property
     def unfinished(self) -> bool:

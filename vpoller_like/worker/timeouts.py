@@ -25,7 +25,7 @@ class Timeouts:
 
     def of(self, run: Run) -> float:
         """Return for how many seconds ``run`` may run."""
-        method, hostname = run.held.method, run.held.hostname
+        method, hostname = run.method, run.held.hostname
         anywhere = self._seconds.get((method, None), UNKNOWN_SECONDS)
         return self._seconds.get((method, hostname), anywhere)
 
@@ -34,7 +34,7 @@ def timed_out(run: Run, seconds: float) -> Outcome:
     """Return the answer for a run that did not finish within ``seconds``."""
     milliseconds = round(seconds * 1000)
     error = TaskFailed(
-        f"{run.held.method} did not finish within {seconds:g} s and was given up",
+        f"{run.method} did not finish within {seconds:g} s and was given up",
         reason="timeout",
         timeout_ms=milliseconds,
     )

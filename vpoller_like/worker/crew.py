@@ -1,0 +1,125 @@
+"""The threads of a worker process: one leads the loop, the others run tasks or stand ready."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Protocol
+
+from vpoller_like.clock import Clock, monotonic
+from vpoller_like.worker.baton import LEASE, Baton
+from vpoller_like.worker.events import Run
+from vpoller_like.worker.executor import Executor
+
+#: Seconds of brief tasks that the leader runs before it looks after the loop again.
+SPELL = LEASE / 2
+#: Seconds between two wakings of the loop while a thread finds more to do: a result may
+#: wait this long for others, and a quick task does not pay for a switch of threads.
+WAKE_SECONDS = 0.001
+
+
+class Loop(Protocol):
+    """What is led. Only the thread that holds the baton calls these."""
+
+    def settle(self) -> bool:
+        """Take in what the threads have done, say what is to be said; False at the end."""
+
+    def listen(self) -> None:
+        """Wait for what comes in, unless there is something to do, and take it in."""
+
+
+class Crew:
+    """``threads`` tasks run at once, on one thread more than that: one is left to lead.
+
+    The leader runs a brief task itself, and sends its result without a switch of threads; if
+    it turns out to take longer, the thread that stands in leads on. With one that is known
+    to take longer another thread is to lead at once. ``wake`` ends the leader's listening,
+    from any thread.
+    """
+
+    def __init__(
+        self,
+        loop: Loop,
+        executor: Executor,
+        threads: int,
+        wake: Callable[[], None],
+        clock: Clock = monotonic,
+    ) -> None:
+        self._loop = loop
+        self._executor = executor
+        self._threads = threads
+        self._wake = wake
+        self._clock = clock
+        self._baton = Baton(clock)
+        self._woken = 0.0
+        self._over = threading.Event()
+        self._failure: BaseException | None = None
+
+    def run(self) -> None:
+        """Lead the loop to its end, raising what it raises.
+
+        Signal handlers run meanwhile, if this is the main thread: it does nothing else. The
+        others are daemons: one that is stuck does not hold the process.
+        """
+        for index in range(self._threads + 1):
+            name = f"task-{index}"
+            threading.Thread(target=self._serve, name=name, daemon=True).start()
+        self._over.wait()
+        if self._failure is not None:
+            raise self._failure
+
+    # In the threads --------------------------------------------------------------------
+
+    def _serve(self) -> None:
+        while self._baton.stand_in():
+            try:
+                if self._lead():
+                    continue
+            except BaseException as error:
+                self._failure = error
+            self._baton.end()
+            self._over.set()
+
+    def _lead(self) -> bool:
+        """Turn the loop; True when another thread leads, False when it has ended."""
+        while self._loop.settle():
+            self._loop.listen()
+            if self._executor.is_ready and not self._work():
+                return True
+        return False
+
+    def _work(self) -> bool:
+        """Run what waits, as long as another thread may lead; say whether this one leads on."""
+        place = self._executor.take_place()
+        if place is None:
+            return True
+        job = self._executor.next()
+        if job is not None:
+            if job.brief:
+                self._baton.lay_down()
+            else:
+                self._baton.offer()
+            self._run_from(place, job)
+        self._executor.leave_place(place)
+        if job is None or self._baton.take_up():
+            return True
+        self._wake()
+        return False
+
+    def _run_from(self, place: int, job: Run | None) -> None:
+        """Run ``job`` and what waits behind it."""
+        until = self._clock() + SPELL
+        while job is not None:
+            ended = self._executor.run(place, job)
+            if self._baton.is_taken:
+                self._wake_at(ended)
+            elif ended >= until:
+                return
+            job = self._executor.next()
+            if job is not None and not job.brief and self._baton.take_up():
+                self._baton.offer()
+
+    def _wake_at(self, now: float) -> None:
+        if now - self._woken >= WAKE_SECONDS:
+            self._woken = now
+            self._wake()
