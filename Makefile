@@ -19,7 +19,7 @@ INPUTS      ?= 1000000
 CONNECTIONS ?= 10000
 FAULTS      := simulation kills worker-kills two-brokers broken decoders wire load overload leaks
 
-.PHONY: help demo test check format bench docs clean faults $(FAULTS:%=faults-%)
+.PHONY: help demo test check format bench bench-scale bench-peers docs clean faults $(FAULTS:%=faults-%)
 
 help:
 	@echo 'make demo    start everything on this machine, ask it in three ways, end it'
@@ -28,6 +28,8 @@ help:
 	@echo 'make format  format the code'
 	@echo 'make faults  kill, starve, flood and fuzz it, for as long as asked'
 	@echo 'make bench   compare with zmq.proxy, a direct connection and vPoller; writes docs/performance'
+	@echo 'make bench-scale  the same with thousands of clients, workers, methods and waiting requests'
+	@echo 'make bench-peers  beside NATS, Celery, dramatiq, RQ, Dask, ipyparallel and Parsl'
 	@echo 'make docs    build the documentation into docs/_build'
 	@echo 'make clean   remove everything that make has made'
 
@@ -87,6 +89,13 @@ faults-leaks: $(READY_DEV)
 bench: $(READY_BENCH)
 	@$(BIN)/python tests/bench/run.py --output docs/performance $(BENCH)
 	@$(BIN)/python tests/bench/profile_broker.py --output docs/performance/profile.rst
+	@$(BIN)/python tests/bench/startup.py --output docs/performance
+
+bench-scale: $(READY_BENCH)
+	@$(BIN)/python tests/bench/scale.py --output docs/performance
+
+bench-peers: $(READY_BENCH)
+	@$(BIN)/python tests/bench/peers.py --output docs/performance
 
 docs: $(READY_DOCS)
 	$(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build

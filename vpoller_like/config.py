@@ -34,7 +34,8 @@ class BrokerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     allow_plain: list[str] = []
     #: The methods that they may ask for, as patterns.
     open_methods: list[str] = msgspec.field(default_factory=lambda: ["*"])
-    #: How often workers and the broker show each other that they live.
+    #: How often workers and the broker show each other that they live; less often where there
+    #: are many workers.
     heartbeat_ms: Milliseconds = 1000
     #: Silence after which a worker is given up.
     liveness_ms: Milliseconds = 3000

@@ -19,13 +19,14 @@ import zmq
 
 from tests.support.broker import PATIENCE, RunningBroker, ScriptedWorker, receive
 from vpoller_like.broker import BrokerServer
-from vpoller_like.broker.events import Request, WorkerSays
+from vpoller_like.broker.events import Request, WorkerSays, WorkersToLeave
 from vpoller_like.config import BrokerSettings
 from vpoller_like.errors import ConfigError
 from vpoller_like.protocol import worker as wire
 from vpoller_like.protocol.batch import join_requests, parse_replies
 from vpoller_like.protocol.encoding import Encoding, decode_object
 from vpoller_like.protocol.request import parse_head
+from vpoller_like.transport.message import Sent
 
 ECHO = b'{"method": "echo", "data": 5}'
 
@@ -431,6 +432,24 @@ def test_the_death_of_one_worker_costs_no_request_that_may_run_twice() -> None:
                 two.finish()
                 got = {receive(client)[0] for _ in range(12)}
         assert got == {b"%d" % number for number in range(12)}
+
+
+def test_what_was_given_to_a_worker_is_sent_before_it_is_told_to_end() -> None:
+    """It had left when the tasks arrived that the round had given to it, and they were lost."""
+    server = BrokerServer(settings(grace_ms=1))
+    sent: list[bytes] = []
+    try:
+        server._doors.backend_outbox.send = (  # type: ignore[method-assign]
+            lambda frames: sent.append(frames[1]) or Sent.DONE  # type: ignore[func-returns-value]
+        )
+        instance = "instance of ghost"
+        server._feed(WorkerSays(b"ghost", hello("ghost", wire.Method(name="hold"))))
+        body = b'{"method": "hold"}'
+        events = [Request((b"client", b""), body, parse_head(body)), WorkersToLeave([instance])]
+        server._feed_all(events)
+        assert [wire.Command(frame[0]).name for frame in sent] == ["WELCOME", "TASKS", "SHUTDOWN"]
+    finally:
+        server.close()
 
 
 def test_what_a_dead_worker_cannot_be_sent_is_not_lost() -> None:

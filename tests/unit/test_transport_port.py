@@ -79,7 +79,9 @@ def test_all_messages_come_in_their_order(pair: Pair) -> None:
     assert frames == [[b"%d" % number, b""] for number in range(1000)]
 
 
-def test_a_burst_begins_with_one_message_and_doubles_while_there_are_more(pair: Pair) -> None:
+def test_in_python_a_burst_is_one_message_and_doubles_and_in_c_all_there_is(
+    pair: Pair, burst_kind: str
+) -> None:
     dealer = pair.dealer(SNDHWM=0)
     known_peer(pair, dealer)
     pair.round(0)
@@ -91,7 +93,10 @@ def test_a_burst_begins_with_one_message_and_doubles_while_there_are_more(pair: 
         if pair.poll.wait(0.2):
             time.sleep(0.02)
             sizes.append(len(pair.round()))
-    assert sizes[:4] == [1, 2, 4, 8]
+    if burst_kind == "pure":
+        assert sizes[:4] == [1, 2, 4, 8]
+    else:
+        assert len(sizes) < 4
     assert sum(sizes) == 40
     assert pair.round(0) == []
     dealer.send(b"later")
@@ -427,8 +432,12 @@ def test_a_frontend_takes_frames_up_to_eight_mebibytes() -> None:
         dealer.send(b"x" * (8 << 20))
         poll = Poll()
         poll.watch(port)
-        assert poll.wait(PATIENCE)
-        (message,) = port.receive(True)
+        # A change of another kind, such as a connection, ends a wait too.
+        deadline = time.monotonic() + PATIENCE
+        messages: list[Message] = []
+        while not messages and time.monotonic() < deadline:
+            messages = port.receive(bool(poll.wait(1.0)))
+        (message,) = messages
         assert len(message.frames[1]) == 8 << 20
     finally:
         dealer.close(0)

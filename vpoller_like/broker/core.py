@@ -59,7 +59,7 @@ class BrokerCore:
             ev.WorkerSays: lambda e, at: self.roster.says(e.peer, e.message, at, e.key),
             ev.WorkerGarbled: lambda e, _: self.roster.garbled(e.peer),
             ev.PeerGone: lambda e, at: self.roster.unreachable(e.peer, e.unsent, at),
-            ev.PeerLeft: lambda *_: self.roster.probe(),
+            ev.PeerLeft: lambda *_: self.roster.someone_left(),
             ev.PlainReply: lambda e, at: self.plain.replied(e.token, e.body, at),
             ev.PlainGarbled: lambda e, at: self.plain.garbled(e.token, at),
             ev.PlainPeers: self._plain_peers,
@@ -188,6 +188,11 @@ class BrokerCore:
     def draining(self) -> bool:
         """Nothing new is accepted."""
         return self.admission.draining
+
+    @property
+    def is_idle(self) -> bool:
+        """Nobody waits for anything that a worker may say."""
+        return not self.dispatcher.live and not self.admission.draining
 
     @property
     def at_rest(self) -> bool:

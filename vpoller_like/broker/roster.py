@@ -59,6 +59,7 @@ class Roster:
         self.workers: dict[str, Worker] = {}
         self._owed_acks: dict[str, Worker] = {}
         self._next_heartbeat = 0.0
+        self._someone_left = False
         #: Before this, nobody can have been silent for too long.
         self._silence_due = 0.0
         self._refusals = Throttle()
@@ -373,8 +374,15 @@ class Roster:
 
     # Time ------------------------------------------------------------------------------
 
-    def probe(self) -> None:
-        """Say something to every worker: a send to one that is gone fails at once."""
+    def someone_left(self) -> None:
+        """Have every worker told something at the next tick: a send to who is gone fails at once.
+
+        Not now: when a thousand leave, each would be a reason.
+        """
+        self._someone_left = True
+
+    def _probe(self) -> None:
+        self._someone_left = False
         for worker in self.workers.values():
             self._out.append(Tell(worker.peer, wire.Alive()))
 
@@ -392,7 +400,9 @@ class Roster:
             self._give_up_silent(now)
         if now >= self._next_heartbeat:
             self._next_heartbeat = now + self._heartbeat
-            self.probe()
+            self._probe()
+        elif self._someone_left:
+            self._probe()
 
     def _give_up_silent(self, now: float) -> None:
         """Give up who is silent, and find out before when nobody else can be.

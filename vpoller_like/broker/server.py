@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import signal
@@ -51,6 +52,8 @@ log = logging.getLogger("vpoller.broker")
 
 #: Seconds between two ticks of the core.
 TICK = 0.05
+#: The same while nobody asks.
+QUIET_TICK = 0.1
 #: Milliseconds for the last replies to leave.
 LINGER_MS = 1000
 #: Internal errors that are logged, and after them one of so many.
@@ -98,12 +101,15 @@ class BrokerServer:
         self._waker = Waker()
         self._doors.poll.watch(self._waker.fd)
         self._next_tick = 0.0
+        #: Nothing but ticks has happened between the last two of them; since the last one,
+        #: something has; and since then the backend was found empty.
+        self._quiet = self._stirred = self._workers_heard = False
         self._gone = Gone(self._packs)
         self._ending = Ending(settings.drain_ms / 1000)
         self._stopped = False
         self._perform: dict[type[Any], Callable[[Any], object]] = {
             Give: self._packs.add,
-            Tell: lambda action: self._tell(action.peer, action.message),
+            Tell: self._say,
             AskPlain: self._ask_plain,
         }
 
@@ -132,7 +138,8 @@ class BrokerServer:
                 self._drained()
             self._frontend(ready)
             self._backend(ready)
-            self._gone_workers(ready)
+            if self._gone:
+                self._gone_workers(ready)
             self._send_replies()
             self._send_packs()
             self._flush()
@@ -221,9 +228,7 @@ class BrokerServer:
         port = self._doors.admin
         for message in port.receive(port.socket in ready):
             limits = self._settings
-            request = read(
-                message.frames, message.truncated, limits.max_request, limits.max_frames
-            )
+            request = read(message.frames, message.truncated, limits.max_request, limits.max_frames)
             if not isinstance(request, Reply):
                 request = self._gate.admin(request, message.user)
             if not isinstance(request, Reply):
@@ -247,9 +252,23 @@ class BrokerServer:
         """Wait for something to do, until the next tick."""
         if self._gone or self._intake:
             return self._doors.poll.wait(0.0)
-        now = self._clock()
         until = min(self._next_tick, self._doors.flush_due)
-        return self._doors.poll.wait(min(TICK, max(0.0, until - now)))
+        patience = min(QUIET_TICK, max(0.0, until - self._clock()))
+        if not self._core.is_idle:
+            self._stirred, self._quiet = True, False
+        return self._wait_quietly(patience) if self._quiet else self._doors.poll.wait(patience)
+
+    def _wait_quietly(self, patience: float) -> set[Any]:
+        """Wait while nobody waits for what workers say: they are heard once a tick.
+
+        Their heartbeats alone would wake the broker, at 100 us each, a hundred times a second.
+        """
+        poll, backend = self._doors.poll, self._doors.backend
+        if self._workers_heard:
+            return poll.wait(patience, without=backend)
+        ready = poll.wait(0.0)
+        self._workers_heard = backend.socket not in ready
+        return ready
 
     def _is_rare(self, ready: set[Any]) -> bool:
         """Say whether there is more to do than requests and results: it is costly to look."""
@@ -259,7 +278,9 @@ class BrokerServer:
         now = self._clock()
         if now < self._next_tick:
             return
-        self._next_tick = now + TICK
+        self._quiet, self._stirred = not self._stirred, False
+        self._workers_heard = False
+        self._next_tick = now + (QUIET_TICK if self._quiet else TICK)
         self._feed(Tick())
         self._watch.look(now)
 
@@ -307,6 +328,12 @@ class BrokerServer:
         for sent in self._doors.frontend_outbox.send_all(messages):
             if sent is not Sent.DONE:
                 self._core.counters.undeliverable += 1
+
+    def _say(self, action: Tell) -> None:
+        if type(action.message) is wire.Shutdown:
+            # What was given to it before is not to reach it when it has left.
+            self._send_packs()
+        self._tell(action.peer, action.message)
 
     def _tell(self, peer: bytes, message: wire.FromBroker) -> bool:
         sent = self._doors.backend_outbox.send((peer, *wire.encode(message)))
@@ -356,6 +383,16 @@ def _worker_event(message: Message) -> Event:
         return WorkerGarbled(peer)
 
 
+def _look_for_cycles_less() -> None:
+    """Have Python's collector pass over what stays, and run less often.
+
+    The broker makes few cycles; what waits in it would be looked through again and again.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 100)
+
+
 def run_broker(settings: BrokerSettings, keys: KeyDirectory | None = None) -> int:
     """Run a broker in the foreground until SIGTERM or SIGINT; return the exit code.
 
@@ -365,6 +402,7 @@ def run_broker(settings: BrokerSettings, keys: KeyDirectory | None = None) -> in
     """
     raise_file_limit(settings.max_files)
     server = BrokerServer(settings, keys=keys)
+    _look_for_cycles_less()
 
     def on_signal(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
         if server.draining:

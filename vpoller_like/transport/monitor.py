@@ -26,8 +26,13 @@ class PeerMonitor:
         self._accepted: set[int] = set()
         #: How many are connected, their handshake done.
         self.peers = 0
-        events = _ACCEPTED | _JOINED | _LEFT
-        self.socket: zmq.Socket[bytes] = port.socket.get_monitor_socket(events)
+        address = f"inproc://peers-of-{int(port.socket.getsockopt(zmq.FD))}"
+        port.socket.monitor(address, _ACCEPTED | _JOINED | _LEFT)
+        self.socket: zmq.Socket[bytes] = port.socket.context.socket(zmq.PAIR)
+        # libzmq's I/O thread waits where there is no room for an event, and all connections
+        # of the process with it.
+        self.socket.set(zmq.RCVHWM, 0)
+        self.socket.connect(address)
 
     def read(self) -> bool:
         """Take in all events there are; return whether a peer has left."""

@@ -52,7 +52,9 @@ class Poll:
         if without is not self._left_out:
             self._leave_out(without)
         ready: set[Any] = {
-            port.socket for port in self._ports if port is not without and port.pending()
+            port.socket
+            for port in self._ports
+            if not port.settled and port is not without and port.pending()
         }
         if self._unread:
             ready |= self._unread

@@ -36,7 +36,7 @@ class Port:
         #: Messages that one call of ``receive`` takes at most.
         self.max_burst = MAX_BURST
         #: Nothing is there to be read but what the descriptor tells of.
-        self._settled = False
+        self.settled = False
         #: Frames of a message that are kept, the routing id among them.
         self.max_frames = MAX_FRAMES
         #: Its connections were let in by name: each message is to say whose it is.
@@ -55,25 +55,26 @@ class Port:
             self._burst = self._first_burst
             return []
         # Also where that fails, with what it has already received.
-        self._settled = False
+        self.settled = False
         messages, has_more = self._burst_socket.receive(
             min(self._burst, self.max_burst), self.max_frames, self.asks_users
         )
-        self._settled = not has_more
+        self.settled = not has_more
         self._burst = min(self._burst * 2, self.max_burst)
         return messages
 
     def pending(self) -> bool:
-        """Say whether there is something to read that the descriptor may not tell of."""
-        if self._settled:
-            return False
+        """Say whether there is something to read that the descriptor may not tell of.
+
+        There is not where it is ``settled``.
+        """
         pending = self._burst_socket.pending()
-        self._settled = not pending
+        self.settled = not pending
         return pending
 
     def send(self, frames: Sequence[bytes]) -> Sent:
         """Send a message whole, or not at all."""
-        self._settled = False
+        self.settled = False
         return self._burst_socket.send(frames)
 
     def send_all(self, messages: Sequence[Sequence[bytes]]) -> list[Sent]:
@@ -82,7 +83,7 @@ class Port:
         Returns what became of each. After one that found its peer's queue full, that peer's
         others are not tried.
         """
-        self._settled = False
+        self.settled = False
         return self._burst_socket.send_all(messages)
 
     def close(self, linger_ms: int = 0) -> None:
