@@ -434,6 +434,19 @@ def test_the_death_of_one_worker_costs_no_request_that_may_run_twice() -> None:
         assert got == {b"%d" % number for number in range(12)}
 
 
+def test_workers_live_on_and_come_and_serve_while_nobody_asks() -> None:
+    quick = {"heartbeat_ms": 300, "liveness_ms": 1000}
+    with RunningBroker(**quick) as broker, ScriptedWorker(broker.backend) as worker:
+        assert broker.ask("echo", data=1)["result"] == 1
+        time.sleep(1.5)
+        with ScriptedWorker(broker.backend, name="late"):
+            assert len(broker.admin("workers")) == 2
+            time.sleep(1.5)
+            assert broker.ask("echo", data=2)["result"] == 2
+        assert broker.server._core.counters.lost_workers <= 1
+        assert worker.got
+
+
 def test_what_was_given_to_a_worker_is_sent_before_it_is_told_to_end() -> None:
     """It had left when the tasks arrived that the round had given to it, and they were lost."""
     server = BrokerServer(settings(grace_ms=1))

@@ -36,6 +36,7 @@ from vpoller_like.broker.gate import Gate
 from vpoller_like.broker.gone import Gone
 from vpoller_like.broker.intake import Intake, read
 from vpoller_like.broker.keyring import Keyring
+from vpoller_like.broker.lull import QUIET_TICK, Lull
 from vpoller_like.broker.packs import Packs, attempts, reply_messages
 from vpoller_like.broker.porter import Porter
 from vpoller_like.broker.watch import Watch
@@ -50,10 +51,6 @@ from vpoller_like.transport.waker import Waker
 
 log = logging.getLogger("vpoller.broker")
 
-#: Seconds between two ticks of the core.
-TICK = 0.05
-#: The same while nobody asks.
-QUIET_TICK = 0.1
 #: Milliseconds for the last replies to leave.
 LINGER_MS = 1000
 #: Internal errors that are logged, and after them one of so many.
@@ -101,9 +98,7 @@ class BrokerServer:
         self._waker = Waker()
         self._doors.poll.watch(self._waker.fd)
         self._next_tick = 0.0
-        #: Nothing but ticks has happened between the last two of them; since the last one,
-        #: something has; and since then the backend was found empty.
-        self._quiet = self._stirred = self._workers_heard = False
+        self._lull = Lull()
         self._gone = Gone(self._packs)
         self._ending = Ending(settings.drain_ms / 1000)
         self._stopped = False
@@ -250,25 +245,17 @@ class BrokerServer:
 
     def _wait(self) -> set[Any]:
         """Wait for something to do, until the next tick."""
+        poll, lull = self._doors.poll, self._lull
+        lull.look(self._core.is_idle)
         if self._gone or self._intake:
-            return self._doors.poll.wait(0.0)
+            return poll.wait(0.0)
+        if lull.wants_workers:
+            ready = poll.wait(0.0)
+            lull.heard(everything=self._doors.backend.socket not in ready)
+            return ready
         until = min(self._next_tick, self._doors.flush_due)
         patience = min(QUIET_TICK, max(0.0, until - self._clock()))
-        if not self._core.is_idle:
-            self._stirred, self._quiet = True, False
-        return self._wait_quietly(patience) if self._quiet else self._doors.poll.wait(patience)
-
-    def _wait_quietly(self, patience: float) -> set[Any]:
-        """Wait while nobody waits for what workers say: they are heard once a tick.
-
-        Their heartbeats alone would wake the broker, at 100 us each, a hundred times a second.
-        """
-        poll, backend = self._doors.poll, self._doors.backend
-        if self._workers_heard:
-            return poll.wait(patience, without=backend)
-        ready = poll.wait(0.0)
-        self._workers_heard = backend.socket not in ready
-        return ready
+        return poll.wait(patience, self._doors.backend if lull.leaves_workers else None)
 
     def _is_rare(self, ready: set[Any]) -> bool:
         """Say whether there is more to do than requests and results: it is costly to look."""
@@ -278,9 +265,7 @@ class BrokerServer:
         now = self._clock()
         if now < self._next_tick:
             return
-        self._quiet, self._stirred = not self._stirred, False
-        self._workers_heard = False
-        self._next_tick = now + (QUIET_TICK if self._quiet else TICK)
+        self._next_tick = now + self._lull.ticked()
         self._feed(Tick())
         self._watch.look(now)
 
