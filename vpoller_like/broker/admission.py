@@ -11,7 +11,7 @@ from vpoller_like.broker.memory import Memory
 from vpoller_like.broker.plain import PlainDesk
 from vpoller_like.broker.routing import Directory, Route
 from vpoller_like.broker.seekers import Seekers
-from vpoller_like.broker.task import Key, Task, Waiter, id_reused
+from vpoller_like.broker.task import Key, State, Task, Waiter, id_reused
 from vpoller_like.config import BrokerSettings
 from vpoller_like.errors import (
     BadRequest,
@@ -112,7 +112,9 @@ class Admission:
             key,
             mark,
             [waiter],
-            given_at=now,
+            State.QUEUED,
+            None,
+            now,
         )
         if key is not None and meta is not None and self._may_have_run(meta, now):
             self._seek(task, now)

@@ -30,7 +30,6 @@ from vpoller_like.protocol.worker import Assignment, Result
 REMEMBERED = frozenset(["", InvalidParams.code, TaskFailed.code, TooLarge.code, WorkerLost.code])
 #: What a waiting task costs beside its body, in bytes.
 OVERHEAD = 1024
-_JSON = Encoding.JSON
 _NO_KEY: tuple[str, None] = ("", None)
 #: What ``retry_after_ms`` says at least and at most; between them, the time in which half of
 #: the queue will be gone.
@@ -303,10 +302,7 @@ class Dispatcher:
             task.encoding = encoding_of(body)
         if len(body) > self._max_reply and self.is_too_large(task, body, now):
             return
-        # The usual case first: a JSON object as our workers write it.
-        if not (body[:1] == b"{" and body[-1:] == b"}" and task.encoding is _JSON) and (
-            not is_envelope(body, task.encoding)
-        ):
+        if not is_envelope(body, task.encoding):
             label = task.worker.label if task.worker else "?"
             message = (
                 f"worker {label} answered with something that is no {task.encoding.value} object"

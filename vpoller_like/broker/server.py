@@ -310,9 +310,8 @@ class BrokerServer:
             return
         messages = reply_messages(self._replies)
         self._replies.clear()
-        for sent in self._doors.frontend_outbox.send_all(messages):
-            if sent is not Sent.DONE:
-                self._core.counters.undeliverable += 1
+        sent = self._doors.frontend_outbox.send_all(messages)
+        self._core.counters.undeliverable += len(sent) - sent.count(Sent.DONE)
 
     def _say(self, action: Tell) -> None:
         if type(action.message) is wire.Shutdown:
