@@ -26,7 +26,7 @@ from vpoller_like.protocol import worker as wire
 from vpoller_like.protocol.batch import join_requests, parse_replies
 from vpoller_like.protocol.encoding import Encoding, decode_object
 from vpoller_like.protocol.request import parse_head
-from vpoller_like.transport.message import Sent
+from vpoller_like.transport.message import Message, Sent
 
 ECHO = b'{"method": "echo", "data": 5}'
 
@@ -445,6 +445,19 @@ def test_workers_live_on_and_come_and_serve_while_nobody_asks() -> None:
             assert broker.ask("echo", data=2)["result"] == 2
         assert broker.server._core.counters.lost_workers <= 1
         assert worker.got
+
+
+def test_what_was_taken_from_the_socket_is_answered_at_the_end() -> None:
+    """Of a flood of batches some were read in a later turn, which never came."""
+    server = BrokerServer(settings(grace_ms=1))
+    try:
+        flood = join_requests([b'{"method": "echo"}'] * 1000, Encoding.JSON)
+        server._intake.put([Message([b"\0peer", b"tag", b"", flood], False)] * 3)
+        server._stopped = True
+        server.run()
+        assert server._core.counters.requests == server._core.counters.replies == 3000
+    finally:
+        server.close()
 
 
 def test_what_was_given_to_a_worker_is_sent_before_it_is_told_to_end() -> None:

@@ -87,6 +87,11 @@ class FakeLibzmq:
         return shown.decode()
 
     @property
+    def made(self) -> int:
+        """How many messages were allocated."""
+        return int(self._library.fake_made())
+
+    @property
     def open(self) -> int:
         """How many messages were not closed."""
         return int(self._library.fake_open())

@@ -22,8 +22,8 @@ typedef struct {
 
 static const char *script = "";
 static message queue[4096];
-static int first, last, open_messages, is_short;
-static char sent[1 << 16];
+static int first, last, open_messages, is_short, made;
+static char sent[1 << 20];
 static size_t sent_size;
 
 void fake_reset(void)
@@ -31,13 +31,14 @@ void fake_reset(void)
     for (; first < last; first++)
         free(queue[first].data);
     script = "";
-    first = last = is_short = 0;
+    first = last = is_short = made = 0;
     sent_size = 0;
 }
 
 void fake_script(const char *letters) { script = letters; }
 void fake_short_of_memory(int yes) { is_short = yes; }
 int fake_open(void) { return open_messages; }
+int fake_made(void) { return made; }
 const char *fake_sent(void) { sent[sent_size] = 0; return sent; }
 
 void fake_put(const char *data, int more, const char *user)
@@ -80,6 +81,7 @@ int zmq_msg_init_size(message *self, size_t size)
         errno = ENOMEM;
         return -1;
     }
+    made++;
     zmq_msg_init(self);
     self->data = malloc(size + 1);
     self->size = size;

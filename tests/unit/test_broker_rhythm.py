@@ -81,3 +81,16 @@ def test_who_kept_to_the_longer_intervals_is_not_given_up_when_they_end() -> Non
     assert len(stage.core.roster.workers) == len(left)
     stage.pass_time(1.5)
     assert not stage.core.roster.workers
+
+
+def test_who_is_told_of_shorter_intervals_hears_the_broker_within_them() -> None:
+    """It was silent for a heartbeat of the long ones, and was asked for a HELLO again."""
+    stage = Stage()
+    players = _crowd(stage, 5 * MAX_BEATS)
+    stage.tick()
+    for player in players[10:]:
+        player.bye()
+    assert _intervals(stage, players[0])[-1] == (1000, 3000)
+    stage.told.clear()
+    stage.pass_time(1.2, alive=players[:10])
+    assert stage.said(wire.Alive, players[0].peer)

@@ -288,6 +288,60 @@ def test_of_many_messages_those_before_and_after_a_missing_peers_are_sent(
     assert libzmq.sent == "p+1\nr+3\n"
 
 
+LARGE = b"x" * 70_000
+
+
+@pytest.mark.parametrize(
+    ("script", "sent", "outcome"),
+    [
+        ("...", "p++large\n", Sent.DONE),
+        ("A", "", Sent.FULL),
+        ("H", "", Sent.GONE),
+        ("I.I.I.", "p++large\n", Sent.DONE),
+        (".A.", "p+large\n", Sent.FULL),
+        (".H", "p+", Sent.GONE),
+    ],
+)
+def test_a_large_message_fares_as_a_small_one(
+    libzmq: FakeLibzmq, script: str, sent: str, outcome: Sent
+) -> None:
+    socket = libzmq.socket(routed=True)
+    libzmq.script(script)
+    assert socket.send((b"p", b"", LARGE)) is outcome
+    assert libzmq.sent.replace(LARGE.decode(), "large") == sent
+    assert libzmq.open == 0
+
+
+def test_large_and_small_ones_keep_their_order_and_their_fates(libzmq: FakeLibzmq) -> None:
+    socket = libzmq.socket(routed=True)
+    messages = [(b"p", b"1"), (b"q", LARGE), (b"q", b"2"), (b"r", LARGE), (b"p", b"3")]
+    libzmq.script("..A.H")
+    outcomes = socket.send_all([messages[0], messages[1], messages[2], messages[4], messages[3]])
+    assert outcomes == [Sent.DONE, Sent.FULL, Sent.FULL, Sent.GONE, Sent.DONE]
+    assert libzmq.open == 0
+
+
+def test_what_else_fails_amid_a_large_message_is_raised(libzmq: FakeLibzmq) -> None:
+    socket = libzmq.socket(routed=True)
+    for script in ("T", ".T"):
+        libzmq.script(script)
+        with pytest.raises(zmq.ContextTerminated):
+            socket.send((b"p", LARGE))
+    libzmq.short_of_memory(True)
+    with pytest.raises(MemoryError):
+        socket.send_all([(b"p", LARGE)])
+    assert libzmq.open == 0
+
+
+def test_a_peer_that_is_gone_costs_no_more_for_having_many_messages(libzmq: FakeLibzmq) -> None:
+    """Each message to it had all those behind it copied anew."""
+    socket = libzmq.socket(routed=True)
+    libzmq.script("H" * 200)
+    outcomes = socket.send_all([(b"p", b"%d" % number) for number in range(200)])
+    assert outcomes == [Sent.GONE] * 200
+    assert libzmq.made <= 2 * 200
+
+
 def test_what_waits_holds_up_its_own_peer_alone(libzmq: FakeLibzmq) -> None:
     messages = [(b"p", b"1"), (b"q", b"2"), (b"p", b"3"), (b"q", b"4"), (b"r", b"5"), (b"q", b"6")]
     libzmq.script("..A..A")

@@ -101,15 +101,21 @@ def test_a_task_that_two_brokers_wait_for_is_not_given_back_for_slowness() -> No
     assert rig.sent(wire.Return, link=1) == []
 
 
-def test_a_leaving_worker_gives_such_a_task_to_the_one_that_asked_last() -> None:
+def test_a_leaving_worker_runs_such_a_task_rather_than_have_both_give_it_away() -> None:
+    """One was told that it had not begun, and the other found it missing in a HELLO."""
     rig = Rig(threads=1, links=2).join()
-    rig.give(task(1, "slow"), task(2, "slow", request_id="a"))
+    rig.give(task(1, "slow"), task(2, "slow", request_id="a"), task(3))
     rig.start(1)
     ask(rig, link=1)
     rig.say(wire.Shutdown())
     rig.recalled()
-    assert rig.sent(wire.Return, link=0) == []
-    assert rig.only(wire.Return, link=1).items == [wire.Attempt(2, 1)]
+    assert rig.sent(wire.Return, link=1) == []
+    assert rig.only(wire.Return).items == [wire.Attempt(3, 1)]
+    rig.finish(1)
+    rig.start(2)
+    rig.finish(2)
+    assert rig.results() == [(2, 1)]
+    assert rig.results(link=1) == [(2, 1)]
 
 
 def test_a_slot_counts_for_a_broker_only_while_others_alone_wait_for_it() -> None:

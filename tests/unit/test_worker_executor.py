@@ -18,6 +18,11 @@ class Outcome:
         self.body = body
 
 
+class Mute:
+    def __str__(self) -> str:
+        raise RuntimeError("no text")
+
+
 class Host:
     """Returns each body as its answer, and looks at the executor meanwhile."""
 
@@ -32,6 +37,10 @@ class Host:
             raise RuntimeError("boom")
         if body == b"exit":
             sys.exit(3)
+        if body == b"odd exit":
+            sys.exit("no \udcff")
+        if body == b"mute exit":
+            sys.exit(Mute())  # type: ignore[arg-type]
         progress = None if self.executor is None else self.executor.progress()
         self.started.extend(progress.started if progress else [])
         return Outcome(body)
@@ -114,7 +123,13 @@ def test_what_nobody_has_taken_comes_back() -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "said"), [(b"raise", "RuntimeError: boom"), (b"exit", "SystemExit: 3")]
+    ("body", "said"),
+    [
+        (b"raise", "RuntimeError: boom"),
+        (b"exit", "SystemExit: 3"),
+        (b"odd exit", "SystemExit: no \\udcff"),
+        (b"mute exit", "SystemExit: it cannot say why"),
+    ],
 )
 def test_whatever_a_job_raises_is_its_answer(body: bytes, said: str) -> None:
     executor = Executor(Host(), 1, 10)

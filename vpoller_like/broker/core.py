@@ -166,7 +166,8 @@ class BrokerCore:
             if task is not None and task.number in self.dispatcher.live:
                 self._give_up(task, _broken(), now)
             elif not self._is_waited_for(event):
-                self.admission.refuse(event, _broken())
+                with suppress(Exception):
+                    self.admission.refuse(event, _broken())
 
     def _give_up(self, task: Task, error: RequestError, now: float) -> None:
         """Answer ``task`` with ``error``, wherever it is; where that fails too, forget it."""

@@ -141,6 +141,7 @@ class Roster:
             return False
         self._take_rhythm()
         self._silence_due = now
+        self._next_heartbeat = min(self._next_heartbeat, now + self._heartbeat)
         for worker in self.workers.values():
             if not worker.stale:
                 worker.last_heard = now  # it has kept to the other ones until now
@@ -305,7 +306,7 @@ class Roster:
     def send_away(self, instances: Iterable[str]) -> None:
         """Have these workers finish what they hold, and end."""
         for worker in [self.workers[i] for i in instances if i in self.workers]:
-            if worker.draining:
+            if worker.draining and not worker.stale:
                 continue  # It was told, or said so itself.
             log.info("worker %s (pid %s) is told to drain", worker.label, worker.pid)
             self._close(worker)

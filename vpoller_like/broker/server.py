@@ -17,6 +17,7 @@ from vpoller_like.broker.doors import Doors
 from vpoller_like.broker.ending import Ending
 from vpoller_like.broker.events import (
     AskPlain,
+    DrainAsked,
     Event,
     Give,
     KeysChanged,
@@ -138,9 +139,16 @@ class BrokerServer:
             self._send_replies()
             self._send_packs()
             self._flush()
+        self._refuse_unread()
         self._feed(StopAsked())
         self._send_replies()
         self._count_unsent()
+
+    def _refuse_unread(self) -> None:
+        """Answer what was taken from the frontend and not read yet: it is refused."""
+        self._feed(DrainAsked())
+        while self._intake:
+            self._feed_all(self._intake.take(asks_users=self._doors.frontend.asks_users))
 
     def drain(self) -> None:
         """Accept nothing new, finish what was accepted, then end. From any thread."""

@@ -13,6 +13,8 @@ from vpoller_like.protocol.encoding import decode_object
 from vpoller_like.protocol.limits import MAX_FRAME
 
 _BLOCK = 1 << 16
+#: Blocks that are read at most before others have their turn.
+READS = 16
 
 
 class Place(NamedTuple):
@@ -55,7 +57,11 @@ class Lines:
     def draw(self, most: int) -> Sequence[dict[str, Any] | RequestError]:
         """Return up to ``most`` requests that are there now."""
         requests: list[dict[str, Any] | RequestError] = []
-        while len(requests) < most and (self._lines or self._read()):
+        # What is under way wants to be looked at too, however much empty space is read.
+        reads = iter(range(READS))
+        while len(requests) < most and (
+            self._lines or (next(reads, None) is not None and self._read())
+        ):
             while self._lines and len(requests) < most:
                 line = self._lines.popleft()
                 self._number += 1

@@ -226,6 +226,7 @@ class Flight:
         if parcel.fits(room):
             self._rooms[lane.endpoint] = room.smaller(*refusal)
         for leg in parcel.legs.values():
+            leg.exchange.on_turned_back()
             leg.parcel = None
             lane.boarding[leg.key] = leg
         del lane.sent[parcel.token]

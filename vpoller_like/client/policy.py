@@ -268,6 +268,10 @@ class Exchange:
         self._sent_at = now
         self._counts.sends += 1
 
+    def on_turned_back(self) -> None:
+        """What was sent was not taken, and will be sent in another form: it was no send."""
+        self._counts.sends -= 1
+
     def on_unconnected(self, reason: str = "", hint: str = "") -> None:
         """The try ended without a connection, for a ``reason`` where one is known.
 

@@ -62,7 +62,8 @@ class VPollerClient(NetworkClient):
         ``requests`` is drawn from as replies come in, with at most ``window`` unanswered.
         What can be sent at one moment goes as one message; each request is tried on its own
         nevertheless, as :meth:`run` does. Nothing is sent again while the caller is busy with
-        an envelope, or ``requests`` with the next one.
+        an envelope, or ``requests`` with the next one: an iterable that waits for what a
+        request does holds back requests that were drawn with it (give a ``Source`` instead).
         """
         return _stream(Pipeline(self._flight(), requests, window))
 

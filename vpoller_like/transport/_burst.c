@@ -5,7 +5,7 @@
  * chooses between the two.
  *
  * A socket serves one thread at a time. The GIL is let go for what takes long (a burst, the frames
- * of an overlong message, large copies) and kept for a few small messages: to let it go costs
+ * of an overlong message, large copies for sending) and kept for a few small messages: to let it go costs
  * little, but to get it back from a thread that computes costs milliseconds.
  */
 
@@ -700,21 +700,25 @@ send_message(Socket *self, frame_t *frames, Py_ssize_t count, int *number)
     return SENT;
 }
 
-/* Send loaded messages, up to the first that its peer does not take. Without the GIL. */
+/* Send loaded messages, up to the first whose peer's queue is full; a peer that is not there says
+ * nothing of others. The fates of those that are done take the place of their counts. Without
+ * the GIL. */
 static enum fate
-send_loaded(Socket *self, Py_ssize_t *sent, int *number)
+send_loaded(Socket *self, Py_ssize_t *done, int *number)
 {
     frame_t *frames = self->departures;
-    for (*sent = 0; *sent < self->messages; ++*sent) {
-        enum fate fate = send_message(self, frames, self->counts[*sent], number);
-        if (fate != SENT)
+    for (*done = 0; *done < self->messages; ++*done) {
+        Py_ssize_t count = self->counts[*done];
+        enum fate fate = send_message(self, frames, count, number);
+        if (fate == WAITS || fate == BROKEN)
             return fate;
-        frames += self->counts[*sent];
+        self->counts[*done] = (Py_ssize_t)fate;
+        frames += count;
     }
     return SENT;
 }
 
-/* The same from Python; return the fate of the message after those that were sent. */
+/* The same from Python; return the fate of the message after those that are done. */
 static enum fate
 socket_send_loaded(Socket *self, Py_ssize_t *sent)
 {
@@ -734,6 +738,83 @@ socket_send_loaded(Socket *self, Py_ssize_t *sent)
     return fate;
 }
 
+/* The bytes of a large message, all of whose frames are bytes objects; 0 for any other. */
+static Py_ssize_t
+large_size(PyObject *frames)
+{
+    Py_ssize_t size = 0;
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(frames); i++) {
+        PyObject *frame = PyTuple_GET_ITEM(frames, i);
+        if (!PyBytes_CheckExact(frame))
+            return 0;
+        size += PyBytes_GET_SIZE(frame);
+    }
+    return size > HELD_BYTES ? size : 0;
+}
+
+static void
+copy_frame(Socket *self, PyObject *frames, Py_ssize_t at)
+{
+    PyObject *frame = PyTuple_GET_ITEM(frames, at);
+    memcpy(self->library->msg_data(&self->departures[at]), PyBytes_AS_STRING(frame),
+           (size_t)PyBytes_GET_SIZE(frame));
+}
+
+/* Copy and send what follows a first frame that was taken. Without the GIL: nobody changes a
+ * bytes object. */
+static enum fate
+send_rest(Socket *self, PyObject *frames, int *number)
+{
+    Py_ssize_t count = PyTuple_GET_SIZE(frames);
+    enum fate fate = SENT;
+    for (Py_ssize_t i = 1; i < count; i++) {
+        copy_frame(self, frames, i);
+        int failed = send_frame(self, &self->departures[i], i + 1 < count);
+        if (failed == 0 || fate != SENT)
+            continue;
+        *number = failed;
+        /* As in send_message: a socket is shown the end of what it was shown the beginning of. */
+        fate = failed == EHOSTUNREACH ? LOST : failed == EAGAIN ? WAITS : BROKEN;
+        if (fate != WAITS)
+            break;
+    }
+    return fate;
+}
+
+/* Send a large message. All its frames have their memory before the first one is sent, and their
+ * bytes are copied after that: a peer whose queue is full costs nothing. */
+static enum fate
+socket_send_large(Socket *self, PyObject *frames)
+{
+    Py_ssize_t count = PyTuple_GET_SIZE(frames);
+    if (make_room(&self->departures, &self->departures_room, count,
+                  sizeof *self->departures) < 0)
+        return BROKEN;
+    for (Py_ssize_t i = 0; i < count; i++) {
+        size_t size = (size_t)PyBytes_GET_SIZE(PyTuple_GET_ITEM(frames, i));
+        if (self->library->msg_init_size(&self->departures[i], size) != 0) {
+            socket_unload(self);
+            PyErr_NoMemory();
+            return BROKEN;
+        }
+        self->loaded++;
+    }
+    enum fate fate = SENT;
+    int number = 0;
+    Py_BEGIN_ALLOW_THREADS
+    copy_frame(self, frames, 0);
+    number = send_frame(self, &self->departures[0], count > 1);
+    if (number != 0)
+        fate = number == EHOSTUNREACH ? LOST : number == EAGAIN ? WAITS : BROKEN;
+    else
+        fate = send_rest(self, frames, &number);
+    Py_END_ALLOW_THREADS
+    socket_unload(self);
+    if (fate == BROKEN)
+        raise_number(self->library, number);
+    return fate;
+}
+
 /* A borrowed reference. */
 static PyObject *
 fate_name(Library *library, enum fate fate)
@@ -746,17 +827,23 @@ socket_send(Socket *self, PyObject *message)
 {
     if (socket_begin(self) < 0)
         return NULL;
-    PyObject *result = NULL;
-    Py_ssize_t sent;
-    if (socket_load(self, message) < 0)
+    enum fate fate = BROKEN;
+    Py_ssize_t done;
+    PyObject *frames = PySequence_Tuple(message);
+    if (frames == NULL)
+        fate = BROKEN;
+    else if (large_size(frames) > 0)
+        fate = socket_send_large(self, frames);
+    else if (socket_load(self, frames) < 0)
         socket_unload(self);
     else {
-        enum fate fate = socket_send_loaded(self, &sent);
-        if (fate != BROKEN)
-            result = Py_NewRef(fate_name(self->library, fate));
+        fate = socket_send_loaded(self, &done);
+        if (fate == SENT)
+            fate = (enum fate)self->counts[0];
     }
     self->busy = 0;
-    return result;
+    Py_XDECREF(frames);
+    return fate == BROKEN ? NULL : Py_NewRef(fate_name(self->library, fate));
 }
 
 /* Whose messages wait: all of a socket without routing ids, or those with some first frame. */
@@ -802,12 +889,15 @@ full_holds(Full *full, Socket *self, PyObject *message)
 }
 
 static int
-append_fate(Library *library, PyObject *fates, enum fate fate, Py_ssize_t times)
+append_fate(Library *library, PyObject *fates, enum fate fate)
 {
-    for (; times > 0; times--)
-        if (PyList_Append(fates, fate_name(library, fate)) < 0)
-            return -1;
-    return 0;
+    return PyList_Append(fates, fate_name(library, fate));
+}
+
+static int
+is_large(PyObject *message)
+{
+    return PyTuple_CheckExact(message) && large_size(message) > 0;
 }
 
 /* Copy messages from number ``at`` on, as many as make a chunk. */
@@ -820,32 +910,52 @@ socket_load_chunk(Socket *self, PyObject *messages, Py_ssize_t at, Full *full)
             return -1;
         /* Where a queue is full, each message may be the next that is held up. */
     } while (at < end && !full->any && self->loaded < CHUNK_FRAMES &&
-             self->loaded_bytes < CHUNK_BYTES);
+             self->loaded_bytes < CHUNK_BYTES && !is_large(PyTuple_GET_ITEM(messages, at)));
     return 0;
+}
+
+/* Send the message at ``at``, or the chunk that begins with it, and append the fates of those that
+ * are done; return the fate of the one after them. */
+static enum fate
+socket_send_from(Socket *self, PyObject *messages, Py_ssize_t at, PyObject *fates, Full *full)
+{
+    PyObject *next = PyTuple_GET_ITEM(messages, at);
+    if (is_large(next)) {
+        enum fate fate = socket_send_large(self, next);
+        if (fate == WAITS || fate == BROKEN)
+            return fate;
+        return append_fate(self->library, fates, fate) < 0 ? BROKEN : SENT;
+    }
+    if (socket_load_chunk(self, messages, at, full) < 0) {
+        socket_unload(self);
+        return BROKEN;
+    }
+    Py_ssize_t done;
+    enum fate fate = socket_send_loaded(self, &done);
+    for (Py_ssize_t i = 0; i < done && fate != BROKEN; i++)
+        if (append_fate(self->library, fates, (enum fate)self->counts[i]) < 0)
+            return BROKEN;
+    return fate;
 }
 
 static int
 socket_send_chunk(Socket *self, PyObject *messages, PyObject *fates, Full *full)
 {
-    Py_ssize_t at = PyList_GET_SIZE(fates), sent;
-    PyObject *next = PyTuple_GET_ITEM(messages, at);
+    PyObject *next = PyTuple_GET_ITEM(messages, PyList_GET_SIZE(fates));
     int held = full_holds(full, self, next);
     if (held < 0)
         return -1;
     if (held)
-        return append_fate(self->library, fates, WAITS, 1);
-    if (socket_load_chunk(self, messages, at, full) < 0) {
-        socket_unload(self);
-        return -1;
-    }
-    enum fate fate = socket_send_loaded(self, &sent);
-    if (fate == BROKEN || append_fate(self->library, fates, SENT, sent) < 0)
+        return append_fate(self->library, fates, WAITS);
+    enum fate fate = socket_send_from(self, messages, PyList_GET_SIZE(fates), fates, full);
+    if (fate == BROKEN)
         return -1;
     if (fate == SENT)
         return 0;
-    if (fate == WAITS && full_add(full, self, PyTuple_GET_ITEM(messages, at + sent)) < 0)
+    next = PyTuple_GET_ITEM(messages, PyList_GET_SIZE(fates));
+    if (full_add(full, self, next) < 0)
         return -1;
-    return append_fate(self->library, fates, fate, 1);
+    return append_fate(self->library, fates, fate);
 }
 
 static PyObject *

@@ -147,14 +147,17 @@ class Outbox:
         return Sent.GONE if line.messages else Sent.DONE
 
     def _send_line(self, line: Line) -> Sent:
+        # One at first: most that are tried have no room yet.
+        tried = 1
         while line.messages:
-            outcomes = self._port.send_all(list(islice(line.messages, TRIED_MESSAGES)))
+            outcomes = self._port.send_all(list(islice(line.messages, tried)))
             for sent in outcomes:
                 if sent is not Sent.DONE:
                     return sent
                 line.pop()
                 # There is room again, and soon there will be more.
                 self.due = 0.0
+            tried = TRIED_MESSAGES
         return Sent.DONE
 
     def _is_waited_for(self, line: Line, now: float) -> bool:

@@ -243,7 +243,15 @@ class WorkerCore:
             return
         # Where a thread is free they are about to be run: the loop was late, not a task.
         if self._runs.slow() and self._runs.occupied >= self._threads:
-            self._recall(run.key for run in self._runs.waiting.values() if not _is_shared(run))
+            self._recall_own()
+
+    def _recall_own(self) -> None:
+        """Ask for what waits, but for what several brokers wait for.
+
+        Were it given back to one of them, another one would be told that it never began, and
+        both would give it away again.
+        """
+        self._recall(run.key for run in self._runs.waiting.values() if not _is_shared(run))
 
     def _has_news(self, link: Link, now: float) -> bool:
         return link.may_tell(now) and is_news(link.told, self._grant(link, now))
@@ -255,7 +263,7 @@ class WorkerCore:
         for link in self._links:
             link.tell(NOTHING, now)
             self._send(link, wire.Drain())
-        self._recall(self._runs.waiting)
+        self._recall_own()
 
     def _depart(self, now: float) -> None:
         unfinished, owing = self._runs.unfinished, self._ledger.unacknowledged

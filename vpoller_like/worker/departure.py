@@ -55,4 +55,4 @@ class Departure:
 
     def next_due(self) -> float:
         """Return when :meth:`is_over` may say so for no other reason than time."""
-        return min(self._until, self._ack_until)
+        return self._until if self._ack_until == math.inf else self._ack_until

@@ -144,5 +144,14 @@ class Executor:
         # as an agent that calls sys.exit.
         except BaseException as error:
             log.exception("task raised")
-            failed = TaskFailed(f"the task ended with {type(error).__name__}: {error}")
-            return failed.code, failure(failed, encoding_of(body))
+            return TaskFailed.code, _told(error, body)
+
+
+def _told(error: BaseException, request: bytes) -> bytes:
+    """Return the reply that tells of ``error``, whatever it says of itself."""
+    name = type(error).__name__
+    try:
+        said = str(error).encode("utf-8", "backslashreplace").decode()
+    except Exception:
+        said = "it cannot say why"
+    return failure(TaskFailed(f"the task ended with {name}: {said}"), encoding_of(request))
