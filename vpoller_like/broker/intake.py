@@ -55,34 +55,27 @@ class Intake:
         requests: list[Request] = []
         while self._messages and len(requests) < TURN:
             message = self._messages.popleft()
-            read = self.read(message.frames, message.truncated)
-            if asks_users:
-                read = [self._let_in(request, message.user) for request in read]
-            for request in read:
+            for request in self.read(message.frames, message.truncated):
+                if isinstance(request, Reply):
+                    self._counters.bad_requests += 1
+                elif asks_users:
+                    request = self._gate.request(request, message.user)
                 if isinstance(request, Request):
                     requests.append(request)
                 else:
                     self._reply(request)
         return requests
 
-    def _let_in(self, request: Request | Reply, user: str) -> Request | Reply:
-        return self._gate.request(request, user) if isinstance(request, Request) else request
-
     def read(self, frames: Sequence[bytes], truncated: bool) -> Sequence[Request | Reply]:
         """Read one message, routing id first: a request, or a batch of them."""
         limits = self._settings
-        try:
-            envelope, body = split(frames, truncated, limits.max_frames)
-        except EnvelopeError as error:
-            return (self._wrong(Reply(error.envelope, failure(BadRequest(error.message)))),)
-        if len(body) > limits.max_request:
-            return (self._wrong(_too_large(envelope, body, limits.max_request)),)
+        parted = _part(frames, truncated, limits.max_request, limits.max_frames)
+        if isinstance(parted, Reply):
+            return (parted,)
+        envelope, body = parted
         if body[:1] != b"{" and batch.is_batch(body):
             return self._batch(envelope, body)
-        try:
-            return (Request(envelope, body, parse_head(body)),)
-        except ProtocolError as error:
-            return (self._wrong(_bad(envelope, error, encoding_of(body))),)
+        return (_request(envelope, body),)
 
     def _batch(self, envelope: Envelope, body: bytes) -> Sequence[Request | Reply]:
         encoding = encoding_of(body)
@@ -91,21 +84,9 @@ class Intake:
             if not bodies:
                 raise ProtocolError("an empty batch; send an array of requests", body)
         except ProtocolError as error:
-            return (self._wrong(_bad(envelope, error, encoding)),)
-        return [self._element(envelope, body, at, encoding) for at, body in enumerate(bodies)]
-
-    def _element(
-        self, envelope: Envelope, body: bytes, index: int, encoding: Encoding
-    ) -> Request | Reply:
-        try:
-            return Request(envelope, body, parse_head(body), "", index)
-        except ProtocolError as error:
-            # In the batch's encoding: what is no object does not show its own.
-            return self._wrong(_bad(envelope, error, encoding, index))
-
-    def _wrong(self, reply: Reply) -> Reply:
-        self._counters.bad_requests += 1
-        return reply
+            return (_bad(envelope, error, encoding),)
+        # In the batch's encoding: what is no object does not show its own.
+        return [_request(envelope, body, at, encoding) for at, body in enumerate(bodies)]
 
 
 def read(
@@ -118,16 +99,30 @@ def read(
 
     ``max_request`` is in bytes; ``max_frames`` may come before the body.
     """
+    parted = _part(frames, truncated, max_request, max_frames)
+    return parted if isinstance(parted, Reply) else _request(*parted)
+
+
+def _part(
+    frames: Sequence[bytes], truncated: bool, max_request: int, max_frames: int
+) -> tuple[Envelope, bytes] | Reply:
     try:
         envelope, body = split(frames, truncated, max_frames)
     except EnvelopeError as error:
         return Reply(error.envelope, failure(BadRequest(error.message)))
     if len(body) > max_request:
         return _too_large(envelope, body, max_request)
+    return envelope, body
+
+
+def _request(
+    envelope: Envelope, body: bytes, index: int | None = None, encoding: Encoding | None = None
+) -> Request | Reply:
+    """Return the request in ``body``; errors are told in ``encoding``, or else in the body's."""
     try:
-        return Request(envelope, body, parse_head(body))
+        return Request(envelope, body, parse_head(body), "", index)
     except ProtocolError as error:
-        return _bad(envelope, error, encoding_of(body))
+        return _bad(envelope, error, encoding or encoding_of(body), index)
 
 
 def _bad(
