@@ -471,22 +471,10 @@ def test_a_port_of_which_little_is_read_at_once_is_read_to_its_end(pair: Pair) -
     assert got == [b"%d" % number for number in range(300)]
 
 
-@pytest.mark.usefixtures("burst_kind")
-def test_what_comes_in_by_a_port_that_is_left_out_is_found_later() -> None:
-    context = new_context()
-    port, binding = frontend(context, "tcp://127.0.0.1:*")
-    dealer = context.socket(zmq.DEALER)
-    try:
-        dealer.set(zmq.LINGER, 0)
-        dealer.connect(binding.endpoint)
-        poll = Poll()
-        poll.watch(port)
-        for number in range(3):
-            dealer.send(b"%d" % number)
-            assert not poll.wait(0.2, without=port)
-            assert poll.wait(PATIENCE) == {port.socket}
-            assert [m.frames[1] for m in port.receive(True)] == [b"%d" % number]
-    finally:
-        dealer.close(0)
-        port.close()
-        context.term()
+def test_what_comes_in_by_a_port_that_is_left_out_is_found_later(pair: Pair) -> None:
+    dealer = pair.dealer()
+    for number in range(3):
+        dealer.send(b"%d" % number)
+        assert not pair.poll.wait(0.2, without=pair.port)
+        assert pair.poll.wait(PATIENCE) == {pair.port.socket}
+        assert [m.frames[1] for m in pair.port.receive(True)] == [b"%d" % number]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable
-from types import TracebackType
 from typing import Any
 
 from vpoller_like.client.base import NetworkClient
@@ -76,12 +75,7 @@ class AsyncVPollerClient(NetworkClient):
     async def __aenter__(self) -> AsyncVPollerClient:
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.close()
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Sequence
-from types import TracebackType
 from typing import Any
 
 from vpoller_like.client.lane import Lane, Leg, Parcel, Room, together
@@ -299,12 +298,7 @@ class Flight:
     def __enter__(self) -> Flight:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 

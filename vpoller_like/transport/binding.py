@@ -6,7 +6,6 @@ import fcntl
 import ipaddress
 import os
 import stat
-from types import TracebackType
 
 import zmq
 
@@ -29,12 +28,7 @@ class Binding:
     def __enter__(self) -> Binding:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.release()
 
 
