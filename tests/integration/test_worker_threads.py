@@ -48,16 +48,20 @@ def switches(pid: int) -> list[int]:
 def test_a_quick_task_takes_no_switch_of_threads(backend: FakeBackend, tmp_path: Path) -> None:
     with RunningWorker(tmp_path, backend.endpoint, threads=2):
         peer, pid = known_as_quick(backend)
-        before = switches(pid)
-        for _ in range(300):
-            backend.give(peer, backend.task("tally.quick"))
-            backend.results(1)
-        grown = sorted(
-            (after - earlier for after, earlier in zip(switches(pid), before, strict=True)),
-            reverse=True,
-        )
-        # A machine that is busy with something else may part a task from its thread.
-        assert sum(grown[1:]) < 150, grown
+        # Another program on the machine can hold a task up, and its thread is then relieved as
+        # it should be: one undisturbed round shows what a quick task costs.
+        seen = []
+        for _ in range(20):
+            before = switches(pid)
+            for _ in range(60):
+                backend.give(peer, backend.task("tally.quick"))
+                backend.results(1)
+            after = switches(pid)
+            grown = sorted((b - a for a, b in zip(before, after, strict=True)), reverse=True)
+            seen.append(grown)
+            if sum(grown[1:]) < 20:
+                return
+        raise AssertionError(f"other threads woke in every round of 60 tasks: {seen}")
 
 
 def test_threads_without_anything_to_do_sleep(backend: FakeBackend, tmp_path: Path) -> None:
