@@ -452,7 +452,7 @@ def test_what_was_taken_from_the_socket_is_answered_at_the_end() -> None:
     server = BrokerServer(settings(grace_ms=1))
     try:
         flood = join_requests([b'{"method": "echo"}'] * 1000, Encoding.JSON)
-        server._intake.put([Message([b"\0peer", b"tag", b"", flood], False)] * 3)
+        server._intake.messages.extend([Message([b"\0peer", b"tag", b"", flood], False)] * 3)
         server._stopped = True
         server.run()
         assert server._core.counters.requests == server._core.counters.replies == 3000

@@ -263,6 +263,6 @@ def test_tasks_of_two_sessions_are_sent_apart() -> None:
     packs = Packs()
     first, second = giving(1, 1, 1), giving(1, 2, 1)
     packs.add(first)
-    packs.add(second._replace(session=2))
+    packs.add(Give(second.peer, 2, second.items))
     taken: Callable[[], Any] = packs.take
     assert [(tasks.session, len(tasks.items)) for _, tasks in taken()] == [(1, 1), (2, 1)]

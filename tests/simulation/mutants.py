@@ -17,13 +17,14 @@ from unittest.mock import patch
 
 from vpoller_like.broker.admission import Admission
 from vpoller_like.broker.dispatcher import Dispatcher
+from vpoller_like.broker.events import Request, Share
 from vpoller_like.broker.fair_queue import FairQueue
 from vpoller_like.broker.memory import Memory, Remembered
 from vpoller_like.broker.quota import Quota
 from vpoller_like.broker.roster import Roster
 from vpoller_like.broker.routing import Pool, Route
 from vpoller_like.broker.seekers import Seekers
-from vpoller_like.broker.task import Key, State, Task, Waiter
+from vpoller_like.broker.task import Key, State, Task
 from vpoller_like.broker.worker import Worker
 from vpoller_like.protocol import worker as wire
 from vpoller_like.protocol.encoding import Encoding
@@ -81,7 +82,7 @@ def ids_are_everybodys() -> Iterator[None]:
 
 @dies_by("OneReplyForOneId")
 def what_is_remembered_is_told_without_its_result() -> Iterator[None]:
-    def recall(self: Dispatcher, waiter: Waiter, entry: Remembered, encoding: Encoding) -> None:
+    def recall(self: Dispatcher, waiter: Request, entry: Remembered, encoding: Encoding) -> None:
         self.reply(waiter, success(None, "it has run", encoding), entry.meta, encoding)
 
     with patch.object(Dispatcher, "recall", recall):
@@ -137,7 +138,11 @@ def there_is_always_room() -> Iterator[None]:
 
 @dies_by("QueuesAreBounded")
 def a_principal_may_have_any_number_of_requests() -> Iterator[None]:
-    with patch.object(Quota, "is_spent", lambda *_: False):
+    def take(self: Quota, share: Share) -> bool:
+        self._requests[share] = self._requests.get(share, 0) + 1
+        return True
+
+    with patch.object(Quota, "take", take):
         yield
 
 

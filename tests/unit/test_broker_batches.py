@@ -34,7 +34,7 @@ class Desk:
         self.intake = Intake(BrokerSettings(**settings), gate, self.counters, self.replies.append)
 
     def read(self, body: bytes) -> list[ev.Request]:
-        self.intake.put([Message([*ENVELOPE, body], False)])
+        self.intake.messages.extend([Message([*ENVELOPE, body], False)])
         return self.intake.take(asks_users=False)
 
     def error(self) -> dict[str, Any]:
@@ -109,12 +109,12 @@ def test_an_element_that_is_no_request_is_answered_at_its_place(encoding: Encodi
 def test_a_flood_of_batches_leaves_turns_to_others() -> None:
     desk = Desk()
     body = batch.join_requests(bodies(200), Encoding.JSON)
-    desk.intake.put([Message([*ENVELOPE, body], False)] * 10)
+    desk.intake.messages.extend([Message([*ENVELOPE, body], False)] * 10)
     first = desk.intake.take(asks_users=False)
     assert TURN <= len(first) < TURN + 200
-    assert desk.intake
+    assert desk.intake.messages
     rest = 0
-    while desk.intake:
+    while desk.intake.messages:
         rest += len(desk.intake.take(asks_users=False))
     assert len(first) + rest == 2000
 

@@ -11,7 +11,7 @@ from vpoller_like.broker.memory import Memory
 from vpoller_like.broker.plain import PlainDesk
 from vpoller_like.broker.routing import Directory, Route
 from vpoller_like.broker.seekers import Seekers
-from vpoller_like.broker.task import Key, State, Task, Waiter, id_reused
+from vpoller_like.broker.task import Key, State, Task, id_reused
 from vpoller_like.config import BrokerSettings
 from vpoller_like.errors import (
     BadRequest,
@@ -25,11 +25,13 @@ from vpoller_like.errors import (
 )
 from vpoller_like.protocol.encoding import Encoding, encoding_of
 from vpoller_like.protocol.reply import ReplyMeta, failure
-from vpoller_like.protocol.request import DEFAULT_PRIORITY, Head, Meta, fingerprint
+from vpoller_like.protocol.request import DEFAULT_PRIORITY, Meta, fingerprint
 
 #: A request may have been under way this long, in seconds, when its ``age_ms`` is read.
 TRANSIT = 1.0
+# To find an enumeration's member takes longer than most of what is done with it.
 _JSON = Encoding.JSON
+_QUEUED = State.QUEUED
 _BRACE = ord("{")
 #: Hosts that an error lists at most.
 LISTED_HOSTS = 20
@@ -52,7 +54,6 @@ class Admission:
     ) -> None:
         self._directory = directory
         self._dispatcher = dispatcher
-        self._quota = dispatcher.quota
         self._memory = memory
         self._plain = plain
         self._counters = counters
@@ -85,34 +86,31 @@ class Admission:
     def _request(self, event: Request, now: float) -> None:
         head, body = event.head, event.body
         meta = head.meta
-        # On whose account it is: its principal's, or else its connection's. Both are marked:
-        # a peer may choose any routing id, such as a principal's name.
         principal = event.principal
-        share = b"P" + principal.encode() if principal else b"C" + event.envelope[0]
-        waiter = Waiter(event.envelope, meta is not None, share, event.index)
         key, mark = None, None
         if meta is not None and meta.id is not None:
             key, mark = (principal, meta.id), _mark(body)
-            if self._known(event, waiter, key, mark, now):
+            if self._known(event, key, mark, now):
                 return
         if self.draining:
             raise ShuttingDown("the broker is shutting down; ask again, or ask another broker")
-        route = self._route(head, now)
-        if self._quota.is_spent(share):
-            raise self._dispatcher.over_quota(route)
+        route = self._directory.routes.get((head.method, head.hostname))
+        if route is None or not route.pools:
+            route = self._rare_route(head.method, head.hostname or None, now)
+        route.last_used = now
         task = self.begun = Task(
             self._new_number(),
             route,
             body,
-            share,
+            principal or event.envelope[0],
             _JSON if body[0] == _BRACE else encoding_of(body),
             now,
             now + self._default_deadline if meta is None else self._deadline(meta, now),
             DEFAULT_PRIORITY if meta is None else meta.priority,
             key,
             mark,
-            [waiter],
-            State.QUEUED,
+            [event],
+            _QUEUED,
             None,
             now,
         )
@@ -126,31 +124,29 @@ class Admission:
 
     # Ids -------------------------------------------------------------------------------
 
-    def _known(self, event: Request, waiter: Waiter, key: Key, mark: bytes, now: float) -> bool:
+    def _known(self, event: Request, key: Key, mark: bytes, now: float) -> bool:
         """Join the task, or send the reply, that is known under ``key``."""
         task = self._dispatcher.by_key.get(key)
         if task is not None:
-            self._join(task, event, waiter, mark, now)
+            self._join(task, event, mark, now)
             return True
         entry = self._memory.get(key)
         if entry is None:
             return False
         if entry.fingerprint != mark:
             raise id_reused(key)
-        self._dispatcher.recall(waiter, entry, encoding_of(event.body))
+        self._dispatcher.recall(event, entry, encoding_of(event.body))
         return True
 
-    def _join(self, task: Task, event: Request, waiter: Waiter, mark: bytes, now: float) -> None:
+    def _join(self, task: Task, event: Request, mark: bytes, now: float) -> None:
         if task.fingerprint != mark:
             assert task.key is not None
             raise id_reused(task.key)
         if len(task.waiters) >= self._max_waiters:
             self._counters.busy += 1
             raise Busy("too many clients wait for this id; try again later", retry_after_ms=1000)
-        if self._quota.is_spent(waiter.share):
-            raise self._dispatcher.over_quota(task.route)
+        self._dispatcher.join(task, event)
         self._counters.joined += 1
-        self._dispatcher.join(task, waiter)
         if task.body is None:
             task.body, task.encoding = event.body, encoding_of(event.body)
         self._dispatcher.extend_deadline(task, self._deadline(event.head.meta, now))
@@ -191,16 +187,11 @@ class Admission:
 
     # Routes ----------------------------------------------------------------------------
 
-    def _route(self, head: Head, now: float) -> Route:
-        """Return where the request goes; raise where nobody serves it."""
-        method, hostname = head.method, head.hostname or None
-        route = self._directory.routes.get((method, hostname))
-        if route is None or not route.pools:
-            return self._rare_route(method, hostname, now)
-        route.last_used = now
-        return route
-
     def _rare_route(self, method: str, hostname: str | None, now: float) -> Route:
+        """Return where the request goes that has no served route; raise where nobody serves it.
+
+        An empty hostname is none.
+        """
         if self._directory.serving(method, hostname):
             return self._directory.route(method, hostname, now)
         if now < self._grace_until or self._directory.lately_served(method, hostname, now):
@@ -249,8 +240,7 @@ class Admission:
         meta = event.head.meta
         encoding = encoding_of(event.body)
         told = ReplyMeta(id=meta.id if meta else None)
-        waiter = Waiter(event.envelope, meta is not None, index=event.index)
-        self._dispatcher.reply(waiter, failure(error, encoding), told, encoding)
+        self._dispatcher.reply(event, failure(error, encoding), told, encoding)
 
 
 def _plain_forgets() -> WorkerLost:

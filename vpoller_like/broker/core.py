@@ -56,7 +56,7 @@ class BrokerCore:
         self._build(settings, now, new_token)
         self._handlers: dict[type[Any], Callable[[Any, float], None]] = {
             ev.Request: self.admission.request,
-            ev.WorkerSays: lambda e, at: self.roster.says(e.peer, e.message, at, e.key),
+            ev.WorkerSays: self.roster.says,
             ev.WorkerGarbled: lambda e, _: self.roster.garbled(e.peer),
             ev.PeerGone: lambda e, at: self.roster.unreachable(e.peer, e.unsent, at),
             ev.PeerLeft: lambda *_: self.roster.someone_left(),
@@ -150,7 +150,8 @@ class BrokerCore:
     def _take_actions(self) -> Sequence[ev.Action]:
         if not self._out:
             return ()
-        self.dispatcher.end_round()
+        if self.dispatcher.giving:
+            self.dispatcher.end_round()
         actions = self._out[:]
         self._out.clear()
         return actions

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from vpoller_like.broker.counters import Counters
-from vpoller_like.broker.events import Action, Give, Reply
+from vpoller_like.broker.events import Action, Give, Reply, Request, Share
 from vpoller_like.broker.memory import Memory, Remembered
 from vpoller_like.broker.quota import Quota
 from vpoller_like.broker.routing import Pool, Route
-from vpoller_like.broker.task import Key, State, Task, Waiter
+from vpoller_like.broker.task import Key, State, Task
 from vpoller_like.broker.timetable import Timetable
 from vpoller_like.broker.worker import Worker
 from vpoller_like.config import BrokerSettings
@@ -31,6 +31,8 @@ REMEMBERED = frozenset(["", InvalidParams.code, TaskFailed.code, TooLarge.code, 
 #: What a waiting task costs beside its body, in bytes.
 OVERHEAD = 1024
 _NO_KEY: tuple[str, None] = ("", None)
+# To find an enumeration's member takes longer than most of what is done with it.
+_QUEUED, _RUNNING, _DONE = State.QUEUED, State.RUNNING, State.DONE
 #: What ``retry_after_ms`` says at least and at most; between them, the time in which half of
 #: the queue will be gone.
 MIN_RETRY_MS = 100
@@ -50,7 +52,7 @@ class Dispatcher:
         self._counters = counters
         self._out = out
         #: Workers that have been given something in this round.
-        self._giving: list[Worker] = []
+        self.giving: list[Worker] = []
         self.live: dict[int, Task] = {}
         self.by_key: dict[Key, Task] = {}
         #: When tasks that do not run yet are past their deadline.
@@ -63,33 +65,37 @@ class Dispatcher:
     # Accepting -------------------------------------------------------------------------
 
     def open(self, task: Task) -> None:
-        """Take charge of ``task``."""
+        """Take charge of ``task``, for which nobody waits or who is on its account.
+
+        Raises ``Busy`` where that one has as many requests under way as it may.
+        """
+        if task.waiters and not self.quota.take(task.share):
+            raise self._over_quota(task.route)
         self.live[task.number] = task
         task.route.live += 1
         if task.key is not None:
             self.by_key[task.key] = task
-        for waiter in task.waiters:
-            self.quota.take(waiter.share)
 
-    def join(self, task: Task, waiter: Waiter) -> None:
-        """One more client waits for ``task``."""
-        task.waiters.append(waiter)
-        self.quota.take(waiter.share)
+    def join(self, task: Task, waiter: Request) -> None:
+        """One more client waits for ``task``; raises ``Busy`` as :meth:`open` does."""
+        if not self.quota.take(waiter.share):
+            raise self._over_quota(task.route)
+        task.waiters.append(waiter.without_body())
 
     def submit(self, task: Task, now: float) -> None:
         """Take charge of ``task`` and give it to a worker with room, or let it wait its turn.
 
-        Raises ``Busy`` where it may not wait.
+        Raises ``Busy`` where it may not wait, or as :meth:`open` does.
         """
         route = task.route
         worker = None if route.queue.size else route.find()
-        if worker is not None:
-            self.open(task)
-            self.give(worker, task, now)
-            return
-        self.require_room(route, task.share, len(task.body or b""))
+        if worker is None:
+            self.require_room(route, task.share, len(task.body or b""))
         self.open(task)
-        self.enqueue(task)
+        if worker is None:
+            self.enqueue(task)
+        else:
+            self.give(worker, task, now)
 
     def start(self, task: Task, now: float) -> None:
         """Give ``task``, of which :meth:`open` took charge, to a worker, or let it wait."""
@@ -104,7 +110,7 @@ class Dispatcher:
         else:
             self.enqueue(task)
 
-    def over_quota(self, route: Route) -> Busy:
+    def _over_quota(self, route: Route) -> Busy:
         """Return what is said to who has as many requests under way as he may."""
         self._counters.busy += 1
         return Busy(
@@ -113,7 +119,7 @@ class Dispatcher:
             retry_after_ms=self._retry_after_ms(route),
         )
 
-    def require_room(self, route: Route, share: bytes, size: int) -> None:
+    def require_room(self, route: Route, share: Share, size: int) -> None:
         """Raise ``Busy`` where no task of ``size`` bytes may wait on account of ``share``."""
         length, limit = len(route.queue), self._settings.queue_length
         if length >= limit:
@@ -141,7 +147,7 @@ class Dispatcher:
 
     def enqueue(self, task: Task, front: bool = False) -> None:
         """Let ``task`` wait for a worker, until its deadline."""
-        task.state = State.QUEUED
+        task.state = _QUEUED
         task.worker = None
         queue = task.route.queue
         if front:
@@ -178,7 +184,7 @@ class Dispatcher:
         """Somebody else waits for ``task`` too, until ``deadline``."""
         if deadline > task.deadline:
             task.deadline = deadline
-            if task.state in (State.QUEUED, State.SEEKING):
+            if task.state in (_QUEUED, State.SEEKING):
                 self.timetable.set(task, deadline)
             elif task.state is State.PLAIN:
                 self.timetable.set(task, self.plain_due(task))
@@ -214,7 +220,7 @@ class Dispatcher:
 
     def give(self, worker: Worker, task: Task, now: float) -> None:
         """Give ``task`` to ``worker``, which has room."""
-        task.state = State.RUNNING
+        task.state = _RUNNING
         task.worker = worker
         task.attempt += 1
         task.given_at = now
@@ -238,26 +244,26 @@ class Dispatcher:
         )
         if worker.giving is None:
             worker.giving = [assignment]
-            self._giving.append(worker)
+            self.giving.append(worker)
             self._out.append(Give(worker.peer, worker.session, worker.giving))
         else:
             worker.giving.append(assignment)
 
     def end_round(self) -> None:
         """What is given from now on goes by another message."""
-        for worker in self._giving:
+        for worker in self.giving:
             worker.giving = None
-        self._giving.clear()
+        self.giving.clear()
 
     def take_up(self, worker: Worker, task: Task, number: int, attempt: int) -> None:
         """``worker`` runs ``task`` already, under its own ``number`` and ``attempt``."""
-        if task.state is State.QUEUED:
+        if task.state is _QUEUED:
             self.dequeue(task)
         self.timetable.cancel(task)
         self.live.pop(task.number, None)
         task.number = number
         task.attempt = attempt
-        task.state = State.RUNNING
+        task.state = _RUNNING
         task.worker = worker
         worker.tasks[number] = task
         self.live[number] = task
@@ -297,7 +303,8 @@ class Dispatcher:
     def result(self, task: Task, item: Result, now: float) -> None:
         """The worker that holds ``task`` has answered."""
         body = item.body
-        task.route.note_run(item.ran_us / 1e6)
+        route = task.route
+        route.pace += (item.ran_us / 1e6 - route.pace) / 8
         if task.body is None:
             task.encoding = encoding_of(body)
         if len(body) > self._max_reply and self.is_too_large(task, body, now):
@@ -347,7 +354,7 @@ class Dispatcher:
             meta = _meta(task, ran_ms)
             self._remember(task, body, meta, now)
         for waiter in task.waiters:
-            if meta is None and waiter.wants_meta:
+            if meta is None and waiter.head.meta is not None:
                 meta = _meta(task, ran_ms)
             self.reply(waiter, body, meta, task.encoding)
         self.close(task)
@@ -367,37 +374,39 @@ class Dispatcher:
         self._memory.put(task.key, entry)
 
     def reply(
-        self, waiter: Waiter, body: bytes, meta: ReplyMeta | None, encoding: Encoding
+        self, waiter: Request, body: bytes, meta: ReplyMeta | None, encoding: Encoding
     ) -> None:
         """Send ``body`` to one client, with ``meta``, if there is some and it sent some."""
         if waiter.index is not None and not is_whole(body, encoding):
             # It would spoil, or forge, what others of its pack are answered.
             message = f"a worker answered with something that is no {encoding.value} object"
             body = failure(TaskFailed(message), encoding)
-        if meta is not None and waiter.wants_meta:
+        if meta is not None and waiter.head.meta is not None:
             body = with_meta(body, meta, encoding)
         self._counters.replies += 1
         self._out.append(Reply(waiter.envelope, body, waiter.index))
 
-    def recall(self, waiter: Waiter, entry: Remembered, encoding: Encoding) -> None:
+    def recall(self, waiter: Request, entry: Remembered, encoding: Encoding) -> None:
         """Send a remembered reply, in the ``encoding`` of its request."""
         self._counters.recalled += 1
         self.reply(waiter, _as_asked(entry, encoding), entry.meta, encoding)
 
     def close(self, task: Task) -> None:
         """Let go of ``task``; nobody waits for it any more."""
-        task.state = State.DONE
+        number = task.number
+        task.state = _DONE
         task.route.live -= 1
-        del self.live[task.number]
+        del self.live[number]
         if task.key is not None:
             del self.by_key[task.key]
         if task.slot:
             self.timetable.cancel(task)
-        if task.worker is not None:
-            self._leave_worker(task)
-        give_back = self.quota.give_back
+        worker = task.worker
+        if worker is not None:
+            worker.tasks.pop(number, None)
+            task.worker = None
         for waiter in task.waiters:
-            give_back(waiter.share)
+            self.quota.give_back(waiter.principal or waiter.envelope[0])
         task.waiters = []
         task.body = None
 
@@ -413,7 +422,7 @@ def _meta(task: Task, ran_ms: float | None) -> ReplyMeta:
         id=task.key[1] if task.key else None,
         worker=worker.label if worker else None,
         attempts=task.losses + (worker is not None),
-        queued_ms=round((task.given_at - task.arrived) * 1000, 3) if worker else None,
+        queued_ms=int((task.given_at - task.arrived) * 1e6 + 0.5) / 1000 if worker else None,
         ran_ms=ran_ms,
     )
 

@@ -11,6 +11,10 @@ from vpoller_like.protocol.envelope import Envelope
 from vpoller_like.protocol.request import Head
 from vpoller_like.protocol.worker import Assignment, Attempt, FromBroker, FromWorker
 
+#: On whose account requests are, and among whom queues are fair: a principal, or else the
+#: routing id of a connection. A run that a worker brought along is on the worker's.
+Share = str | bytes | tuple[str, bytes]
+
 
 class Light(msgspec.Struct, frozen=True, gc=False):
     """What there is one of for each request: made in a third of a named tuple's time."""
@@ -20,10 +24,10 @@ class Light(msgspec.Struct, frozen=True, gc=False):
 
 
 class Request(Light, frozen=True):
-    """A client asks.
+    """A client asks; and from then on, waits.
 
-    ``principal`` is whom ids belong to. Fairness goes by it, too, and by connection among
-    those who showed no key. ``index`` is its place in a batch; ``None`` if it came alone.
+    ``principal`` is whom ids belong to. ``index`` is its place in a batch; ``None`` if it came
+    alone.
     """
 
     envelope: Envelope
@@ -32,8 +36,17 @@ class Request(Light, frozen=True):
     principal: str = ""
     index: int | None = None
 
+    @property
+    def share(self) -> Share:
+        """On whose account it is."""
+        return self.principal or self.envelope[0]
 
-class WorkerSays(NamedTuple):
+    def without_body(self) -> Request:
+        """Return what waits on where the body is not needed any more."""
+        return Request(self.envelope, b"", self.head, self.principal, self.index)
+
+
+class WorkerSays(Light, frozen=True):
     """A worker's message, from the connection with routing id ``peer``.
 
     ``key`` is the public key that the connection showed, where it had to show one.
@@ -144,7 +157,7 @@ class Reply(Light, frozen=True):
     index: int | None = None
 
 
-class Give(NamedTuple):
+class Give(Light, frozen=True):
     """Send tasks to a worker, in this order; those of several are packed into one TASKS."""
 
     peer: bytes

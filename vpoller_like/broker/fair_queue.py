@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterator
 
+from vpoller_like.broker.events import Share
 from vpoller_like.broker.task import Task
 
 _Line = OrderedDict[int, Task]
@@ -21,7 +22,7 @@ class FairQueue:
     """
 
     def __init__(self) -> None:
-        self._levels: dict[int, OrderedDict[bytes | None, _Line]] = {}
+        self._levels: dict[int, OrderedDict[Share | None, _Line]] = {}
         #: How many tasks wait.
         self.size = 0
 
@@ -47,7 +48,7 @@ class FairQueue:
         self._levels[task.priority].move_to_end(_AGAIN, last=False)
         self.size += 1
 
-    def _line(self, priority: int, share: bytes | None) -> _Line:
+    def _line(self, priority: int, share: Share | None) -> _Line:
         shares = self._levels.get(priority)
         if shares is None:
             shares = self._levels[priority] = OrderedDict()
@@ -83,7 +84,7 @@ class FairQueue:
         if not line:
             self._close_line(task.priority, share)
 
-    def _close_line(self, priority: int, share: bytes | None) -> None:
+    def _close_line(self, priority: int, share: Share | None) -> None:
         shares = self._levels[priority]
         del shares[share]
         if not shares:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from vpoller_like.broker.counters import Counters
 from vpoller_like.broker.events import Reply, Request
@@ -36,57 +36,51 @@ class Intake:
         counters: Counters,
         reply: Callable[[Reply], object],
     ) -> None:
-        self._settings = settings
+        self._max_request = settings.max_request
+        self._max_frames = settings.max_frames
+        self._max_batch = settings.max_batch
         self._gate = gate
         self._counters = counters
         self._reply = reply
-        self._messages: deque[Message] = deque()
-
-    def __bool__(self) -> bool:
-        """Whether there are messages that have not been read."""
-        return bool(self._messages)
-
-    def put(self, messages: Sequence[Message]) -> None:
-        """Messages have arrived."""
-        self._messages.extend(messages)
+        #: What has arrived and has not been read.
+        self.messages: deque[Message] = deque()
 
     def take(self, *, asks_users: bool) -> list[Request]:
         """Return the next requests; ``asks_users`` says that messages tell whose they are."""
         requests: list[Request] = []
-        while self._messages and len(requests) < TURN:
-            message = self._messages.popleft()
-            for request in self.read(message.frames, message.truncated):
-                if isinstance(request, Reply):
-                    self._counters.bad_requests += 1
-                elif asks_users:
-                    request = self._gate.request(request, message.user)
-                if isinstance(request, Request):
-                    requests.append(request)
-                else:
-                    self._reply(request)
+        messages = self.messages
+        limits = self._max_request, self._max_frames, self._max_batch
+        while messages and len(requests) < TURN:
+            message = messages.popleft()
+            found = read(message.frames, message.truncated, *limits)
+            if type(found) is Request and not asks_users:
+                requests.append(found)
+            else:
+                parts = found if isinstance(found, list) else [found]
+                requests.extend(self._let_in(parts, message.user, asks_users))
         return requests
 
-    def read(self, frames: Sequence[bytes], truncated: bool) -> Sequence[Request | Reply]:
-        """Read one message, routing id first: a request, or a batch of them."""
-        limits = self._settings
-        parted = _part(frames, truncated, limits.max_request, limits.max_frames)
-        if isinstance(parted, Reply):
-            return (parted,)
-        envelope, body = parted
-        if body[:1] != b"{" and batch.is_batch(body):
-            return self._batch(envelope, body)
-        return (_request(envelope, body),)
+    def _let_in(
+        self, found: Iterable[Request | Reply], user: str, asks_users: bool
+    ) -> Iterator[Request]:
+        for part in found:
+            if isinstance(part, Reply):
+                self._counters.bad_requests += 1
+            elif asks_users:
+                part = self._gate.request(part, user)
+            if isinstance(part, Request):
+                yield part
+            else:
+                self._reply(part)
 
-    def _batch(self, envelope: Envelope, body: bytes) -> Sequence[Request | Reply]:
-        encoding = encoding_of(body)
-        try:
-            bodies = batch.split(body, self._settings.max_batch)
-            if not bodies:
-                raise ProtocolError("an empty batch; send an array of requests", body)
-        except ProtocolError as error:
-            return (_bad(envelope, error, encoding),)
-        # In the batch's encoding: what is no object does not show its own.
-        return [_request(envelope, body, at, encoding) for at, body in enumerate(bodies)]
+
+def read_one(
+    frames: Sequence[bytes], truncated: bool, max_request: int, max_frames: int
+) -> Request | Reply:
+    """Read one message that may not be a batch; see :func:`read`."""
+    found = read(frames, truncated, max_request, max_frames)
+    assert not isinstance(found, list), "a batch where there may be none"
+    return found
 
 
 def read(
@@ -94,35 +88,44 @@ def read(
     truncated: bool,
     max_request: int,
     max_frames: int = MAX_ENVELOPE_FRAMES,
-) -> Request | Reply:
-    """Read one message that may not be a batch, routing id first.
+    max_batch: int = 0,
+) -> Request | Reply | list[Request | Reply]:
+    """Read one message, routing id first; return a request or what is said of it.
 
-    ``max_request`` is in bytes; ``max_frames`` may come before the body.
+    ``max_request`` is in bytes; ``max_frames`` may come before the body. A batch, of
+    ``max_batch`` requests at most, is a list of those; with 0 none is taken for one.
     """
-    parted = _part(frames, truncated, max_request, max_frames)
-    return parted if isinstance(parted, Reply) else _request(*parted)
-
-
-def _part(
-    frames: Sequence[bytes], truncated: bool, max_request: int, max_frames: int
-) -> tuple[Envelope, bytes] | Reply:
     try:
         envelope, body = split(frames, truncated, max_frames)
     except EnvelopeError as error:
         return Reply(error.envelope, failure(BadRequest(error.message)))
     if len(body) > max_request:
         return _too_large(envelope, body, max_request)
-    return envelope, body
+    if max_batch and body[:1] != b"{" and batch.is_batch(body):
+        return _batch(envelope, body, max_batch)
+    try:
+        return Request(envelope, body, parse_head(body))
+    except ProtocolError as error:
+        return _bad(envelope, error, encoding_of(body))
 
 
-def _request(
-    envelope: Envelope, body: bytes, index: int | None = None, encoding: Encoding | None = None
-) -> Request | Reply:
-    """Return the request in ``body``; errors are told in ``encoding``, or else in the body's."""
+def _batch(envelope: Envelope, body: bytes, max_batch: int) -> Reply | list[Request | Reply]:
+    encoding = encoding_of(body)
+    try:
+        bodies = batch.split(body, max_batch)
+        if not bodies:
+            raise ProtocolError("an empty batch; send an array of requests", body)
+    except ProtocolError as error:
+        return _bad(envelope, error, encoding)
+    # In the batch's encoding: what is no object does not show its own.
+    return [_part(envelope, body, at, encoding) for at, body in enumerate(bodies)]
+
+
+def _part(envelope: Envelope, body: bytes, index: int, encoding: Encoding) -> Request | Reply:
     try:
         return Request(envelope, body, parse_head(body), "", index)
     except ProtocolError as error:
-        return _bad(envelope, error, encoding or encoding_of(body), index)
+        return _bad(envelope, error, encoding, index)
 
 
 def _bad(

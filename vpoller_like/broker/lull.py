@@ -15,32 +15,19 @@ class Lull:
     """
 
     def __init__(self) -> None:
-        self._is_on = False
-        self._stirred = False
-        #: Since the last tick, all that workers have said has been read.
-        self._heard = False
+        self.is_on = False
+        #: Somebody has waited for a worker since the last tick.
+        self.is_stirred = False
+        #: Since the last tick, all that workers have said has been read. If not, they are to
+        #: be heard now, and nobody else waited for.
+        self.has_heard = False
 
-    def look(self, idle: bool) -> None:
-        """``idle`` says that nobody waits for a worker now."""
-        if not idle:
-            self._is_on, self._stirred = False, True
+    def stir(self) -> None:
+        """Somebody waits for a worker."""
+        self.is_on, self.is_stirred = False, True
 
     def ticked(self) -> float:
         """A tick is due; return in how many seconds the next one is."""
-        self._is_on, self._stirred = not self._stirred, False
-        self._heard = False
-        return QUIET_TICK if self._is_on else TICK
-
-    @property
-    def wants_workers(self) -> bool:
-        """Whether workers are to be heard now, and nobody else waited for."""
-        return self._is_on and not self._heard
-
-    @property
-    def leaves_workers(self) -> bool:
-        """Whether workers need not be heard until the next tick."""
-        return self._is_on and self._heard
-
-    def heard(self, everything: bool) -> None:
-        """Workers have been heard; ``everything`` that they had said by now."""
-        self._heard = everything
+        self.is_on, self.is_stirred = not self.is_stirred, False
+        self.has_heard = False
+        return QUIET_TICK if self.is_on else TICK

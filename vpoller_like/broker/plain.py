@@ -63,6 +63,7 @@ class PlainDesk:
         # Nobody needs it again: it is never given a second time. Not None, which is a task
         # whose body is still to come.
         task.body = b""
+        task.waiters = [waiter.without_body() for waiter in task.waiters]
         self._asked[token] = task
         self._tokens[task.number] = token
         self._counters.plain += 1

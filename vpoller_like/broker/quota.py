@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from vpoller_like.broker.events import Share
+
 
 class Quota:
     """Requests that are not answered and bytes that wait, by share.
 
-    A share is a principal, or a connection where connections have none. ``max_requests``
-    bounds one share's requests; ``max_bytes`` is what all shares have together.
+    ``max_requests`` bounds one share's requests; ``max_bytes`` is what all shares have
+    together.
     """
 
     def __init__(self, max_requests: int, max_bytes: int) -> None:
@@ -19,32 +21,28 @@ class Quota:
         self.peak = 0
         #: The most bytes that have waited at once.
         self.peak_bytes = 0
-        self._requests: dict[bytes, int] = {}
-        self._bytes: dict[bytes, int] = {}
+        self._requests: dict[Share, int] = {}
+        self._bytes: dict[Share, int] = {}
 
     def __bool__(self) -> bool:
         return bool(self._requests or self._bytes)
-
-    def requests_of(self, share: bytes) -> int:
-        """Return how many of its requests are not answered."""
-        return self._requests.get(share, 0)
 
     @property
     def most(self) -> int:
         """How many requests the share with the most of them has now."""
         return max(self._requests.values(), default=0)
 
-    def is_spent(self, share: bytes) -> bool:
-        """Say whether ``share`` has as many requests under way as it may."""
-        return self._requests.get(share, 0) >= self.max_requests
-
-    def take(self, share: bytes) -> None:
-        """One more of its requests is under way."""
-        count = self._requests[share] = self._requests.get(share, 0) + 1
+    def take(self, share: Share) -> bool:
+        """One more of its requests is to be under way; say whether it may."""
+        count = self._requests.get(share, 0)
+        if count >= self.max_requests:
+            return False
+        self._requests[share] = count = count + 1
         if count > self.peak:
             self.peak = count
+        return True
 
-    def give_back(self, share: bytes) -> None:
+    def give_back(self, share: Share) -> None:
         """One of them is answered."""
         left = self._requests[share] - 1
         if left:
@@ -52,7 +50,7 @@ class Quota:
         else:
             del self._requests[share]
 
-    def has_room(self, share: bytes, size: int) -> bool:
+    def has_room(self, share: Share, size: int) -> bool:
         """Say whether ``size`` more bytes of ``share`` may wait.
 
         A share gets at most as much as it leaves free. So one alone has half of all, two
@@ -63,14 +61,14 @@ class Quota:
         mine = self._bytes.get(share, 0)
         return not self.bytes or (size <= free and (not mine or mine + size <= free))
 
-    def hold(self, share: bytes, size: int) -> None:
+    def hold(self, share: Share, size: int) -> None:
         """``size`` bytes of ``share`` wait."""
         self.bytes += size
         if self.bytes > self.peak_bytes:
             self.peak_bytes = self.bytes
         self._bytes[share] = self._bytes.get(share, 0) + size
 
-    def release(self, share: bytes, size: int) -> None:
+    def release(self, share: Share, size: int) -> None:
         """They wait no more."""
         self.bytes -= size
         left = self._bytes[share] - size

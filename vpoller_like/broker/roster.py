@@ -10,7 +10,7 @@ import msgspec
 
 from vpoller_like.broker.counters import Counters
 from vpoller_like.broker.dispatcher import Dispatcher
-from vpoller_like.broker.events import Action, Tell
+from vpoller_like.broker.events import Action, Tell, WorkerSays
 from vpoller_like.broker.memory import Memory
 from vpoller_like.broker.rhythm import Rhythm
 from vpoller_like.broker.routing import Directory, Route
@@ -72,15 +72,16 @@ class Roster:
             wire.Bye: self._bye,
         }
 
-    def says(self, peer: bytes, message: wire.FromWorker, now: float, key: str = "") -> None:
-        """Take in one message; ``key`` is the public key of the connection, if it has one."""
+    def says(self, event: WorkerSays, now: float) -> None:
+        """Take in one message."""
+        message = event.message
         if type(message) is wire.Hello:
-            self._hello(peer, message, now, key)
+            self._hello(event.peer, message, now, event.key)
             return
-        worker = self._by_peer.get(peer)
-        if worker is None or worker.key != key:
+        worker = self._by_peer.get(event.peer)
+        if worker is None or worker.key != event.key:
             # A routing id may have been another connection's.
-            self.stranger(peer)
+            self.stranger(event.peer)
             return
         if not worker.stale:
             worker.last_heard = now
@@ -244,7 +245,7 @@ class Roster:
             held.task,
             route,
             None,
-            share=b"W" + worker.peer,
+            share=("worker", worker.peer),
             encoding=Encoding.JSON,
             arrived=now,
             deadline=now,
@@ -270,13 +271,14 @@ class Roster:
     def _results(self, worker: Worker, message: wire.Results, now: float) -> None:
         worker.ack = message.seq
         self._owed_acks[worker.instance] = worker
+        held, result = worker.tasks, self._dispatcher.result
         for item in message.items:
-            task = worker.tasks.get(item.task)
+            task = held.get(item.task)
             if task is None or task.attempt != item.attempt:
                 self._counters.late_results += 1
                 continue
             worker.done += 1
-            self._dispatcher.result(task, item, now)
+            result(task, item, now)
         self._grant(worker, message.slots, message.ahead, now)
 
     def _heartbeat_heard(self, worker: Worker, message: wire.Heartbeat, now: float) -> None:

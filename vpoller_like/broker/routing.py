@@ -33,9 +33,8 @@ class Pool:
         self.offers = offers
         self.methods: dict[str, Method] = {}
         self.workers: dict[str, Worker] = {}
-        #: Of all workers together, and of each, as it was when it was last placed.
+        #: Of all workers together, as they were when each was last placed.
         self.slots = 0
-        self._slots: dict[str, int] = {}
         #: Workers with a free slot, and workers that would hold a quick task more.
         self._free: OrderedDict[str, Worker] = OrderedDict()
         self._spare: OrderedDict[str, Worker] = OrderedDict()
@@ -73,22 +72,19 @@ class Pool:
     def place(self, worker: Worker) -> None:
         """Note anew what room ``worker`` has."""
         name = worker.instance
-        self._count_slots(name, worker.slots)
-        if worker.free_slots > 0:
+        if worker.slots != worker.placed_slots:
+            self.slots += worker.slots - worker.placed_slots
+            worker.placed_slots = worker.slots
+        free = worker.free_slots
+        if free > 0:
             self._free[name] = worker
             self._spare.pop(name, None)
-        elif worker.room > 0:
+        elif free + worker.ahead > 0 and not worker.draining:
             self._spare[name] = worker
             self._free.pop(name, None)
         else:
             self._free.pop(name, None)
             self._spare.pop(name, None)
-
-    def _count_slots(self, name: str, slots: int) -> None:
-        before = self._slots.get(name, 0)
-        if slots != before:
-            self.slots += slots - before
-            self._slots[name] = slots
 
     def find(self, method: str) -> Worker | None:
         """Return a worker that has room for a task of ``method``, each in turn.
@@ -130,7 +126,8 @@ class Pool:
     def remove(self, worker: Worker) -> None:
         """The worker has left."""
         del self.workers[worker.instance]
-        self.slots -= self._slots.pop(worker.instance, 0)
+        self.slots -= worker.placed_slots
+        worker.placed_slots = 0
         self._free.pop(worker.instance, None)
         self._spare.pop(worker.instance, None)
 
@@ -192,10 +189,6 @@ class Route:
     def retry_safe(self) -> bool:
         """Whether all who serve this route say that running it twice does no harm."""
         return bool(self.pools) and all(p.methods[self.method].retry_safe for p in self.pools)
-
-    def note_run(self, seconds: float) -> None:
-        """Take a run's time into the average."""
-        self.pace += (seconds - self.pace) / 8
 
 
 class Directory:

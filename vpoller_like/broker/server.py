@@ -35,9 +35,9 @@ from vpoller_like.broker.events import (
 )
 from vpoller_like.broker.gate import Gate
 from vpoller_like.broker.gone import Gone
-from vpoller_like.broker.intake import Intake, read
+from vpoller_like.broker.intake import Intake, read_one
 from vpoller_like.broker.keyring import Keyring
-from vpoller_like.broker.lull import QUIET_TICK, Lull
+from vpoller_like.broker.lull import Lull
 from vpoller_like.broker.packs import Packs, attempts, reply_messages
 from vpoller_like.broker.porter import Porter
 from vpoller_like.broker.watch import Watch
@@ -99,6 +99,8 @@ class BrokerServer:
         self._waker = Waker()
         self._doors.poll.watch(self._waker.fd)
         self._next_tick = 0.0
+        #: When there is something to do even if nothing comes in.
+        self._due = 0.0
         self._lull = Lull()
         self._gone = Gone(self._packs)
         self._ending = Ending(settings.drain_ms / 1000)
@@ -131,23 +133,26 @@ class BrokerServer:
                 self._admin_requests(ready)
                 self._peers(ready)
                 self._tick()
+                self._flush()
                 self._drained()
             self._frontend(ready)
             self._backend(ready)
             if self._gone:
                 self._gone_workers(ready)
-            self._send_replies()
-            self._send_packs()
-            self._flush()
+            if self._replies:
+                self._send_replies()
+            if self._packs.open:
+                self._send_packs()
         self._refuse_unread()
         self._feed(StopAsked())
-        self._send_replies()
+        if self._replies:
+            self._send_replies()
         self._count_unsent()
 
     def _refuse_unread(self) -> None:
         """Answer what was taken from the frontend and not read yet: it is refused."""
         self._feed(DrainAsked())
-        while self._intake:
+        while self._intake.messages:
             self._feed_all(self._intake.take(asks_users=self._doors.frontend.asks_users))
 
     def drain(self) -> None:
@@ -202,19 +207,23 @@ class BrokerServer:
             self._porter.answer(zap, zap.port.socket in ready, self._clock())
 
     def _frontend(self, ready: set[Any]) -> None:
-        port = self._doors.frontend
-        if not self._intake:
-            self._intake.put(port.receive(port.socket in ready))
-        if self._intake:
-            self._feed_all(self._intake.take(asks_users=port.asks_users))
+        port, intake = self._doors.frontend, self._intake
+        if not intake.messages:
+            intake.messages.extend(port.receive(port.socket in ready))
+        if intake.messages:
+            self._feed_all(intake.take(asks_users=port.asks_users))
 
     def _backend(self, ready: set[Any]) -> None:
         port = self._doors.backend
         messages = port.receive(port.socket in ready)
-        if messages:
-            self._feed_all(filter(None, map(self._worker_event, messages)))
+        if not messages:
+            return
+        if port.asks_users:
+            self._feed_all(filter(None, map(self._allowed_event, messages)))
+        else:
+            self._feed_all([_worker_event(message) for message in messages])
 
-    def _worker_event(self, message: Message) -> Event | None:
+    def _allowed_event(self, message: Message) -> Event | None:
         """Return what a worker says; ``None`` for one that is told that it may not."""
         refusal = self._gate.refusal(message.frames[0], message.user)
         if refusal:
@@ -231,7 +240,9 @@ class BrokerServer:
         port = self._doors.admin
         for message in port.receive(port.socket in ready):
             limits = self._settings
-            request = read(message.frames, message.truncated, limits.max_request, limits.max_frames)
+            request = read_one(
+                message.frames, message.truncated, limits.max_request, limits.max_frames
+            )
             if not isinstance(request, Reply):
                 request = self._gate.admin(request, message.user)
             if not isinstance(request, Reply):
@@ -254,20 +265,22 @@ class BrokerServer:
     def _wait(self) -> set[Any]:
         """Wait for something to do, until the next tick."""
         poll, lull = self._doors.poll, self._lull
-        lull.look(self._core.is_idle)
-        if self._gone or self._intake:
+        self._due = min(self._next_tick, self._doors.flush_due)
+        if not lull.is_stirred and not self._core.is_idle:
+            lull.stir()
+        if self._gone or self._intake.messages:
             return poll.wait(0.0)
-        if lull.wants_workers:
-            ready = poll.wait(0.0)
-            lull.heard(everything=self._doors.backend.socket not in ready)
-            return ready
-        until = min(self._next_tick, self._doors.flush_due)
-        patience = min(QUIET_TICK, max(0.0, until - self._clock()))
-        return poll.wait(patience, self._doors.backend if lull.leaves_workers else None)
+        if not lull.is_on:
+            return poll.wait(self._due - self._clock())
+        if lull.has_heard:
+            return poll.wait(self._due - self._clock(), self._doors.backend)
+        ready = poll.wait(0.0)
+        lull.has_heard = self._doors.backend.socket not in ready
+        return ready
 
     def _is_rare(self, ready: set[Any]) -> bool:
         """Say whether there is more to do than requests and results: it is costly to look."""
-        return not ready or not ready <= self._doors.busy or self._clock() >= self._next_tick
+        return not ready or not ready <= self._doors.busy or self._clock() >= self._due
 
     def _tick(self) -> None:
         now = self._clock()
@@ -314,8 +327,6 @@ class BrokerServer:
         _log_fault(error, event, self._core.counters.internal_errors)
 
     def _send_replies(self) -> None:
-        if not self._replies:
-            return
         messages = reply_messages(self._replies)
         self._replies.clear()
         sent = self._doors.frontend_outbox.send_all(messages)

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from vpoller_like.broker.events import Request, Share
 from vpoller_like.errors import IdReused
 from vpoller_like.protocol.encoding import Encoding
-from vpoller_like.protocol.envelope import Envelope
 
 if TYPE_CHECKING:
     from vpoller_like.broker.routing import Route
@@ -36,18 +36,6 @@ class State(enum.Enum):
     DONE = "done"
 
 
-class Waiter(msgspec.Struct, frozen=True, gc=False):
-    """One client that waits for a task's reply."""
-
-    envelope: Envelope
-    #: The client sent ``meta`` and gets it back.
-    wants_meta: bool
-    #: On whose account it waits.
-    share: bytes = b""
-    #: Which request of a batch the reply is for; ``None`` where it came alone.
-    index: int | None = None
-
-
 class Task(msgspec.Struct, eq=False, gc=False):
     """A task and all that the broker knows of it. Times are monotonic seconds.
 
@@ -59,15 +47,16 @@ class Task(msgspec.Struct, eq=False, gc=False):
     route: Route
     #: None for a run that a worker brought along and no client asked for yet.
     body: bytes | None
-    #: Among whom the queue is fair.
-    share: bytes
+    #: On whose account it waits, if it has to.
+    share: Share
     encoding: Encoding
     arrived: float
     deadline: float
     priority: int
     key: Key | None = None
     fingerprint: bytes | None = None
-    waiters: list[Waiter] = []
+    #: Whose reply it is.
+    waiters: list[Request] = []
     state: State = State.QUEUED
     worker: Worker | None = None
     given_at: float = 0.0

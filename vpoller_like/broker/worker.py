@@ -27,6 +27,7 @@ class Worker:
         "last_heard",
         "peer",
         "pid",
+        "placed_slots",
         "pool",
         "returned",
         "session",
@@ -43,6 +44,8 @@ class Worker:
         self.tasks: dict[int, Task] = {}
         self.done = 0
         self.returned = 0
+        #: Its slots as its pool has counted them.
+        self.placed_slots = 0
         self.greet(peer, hello, pool, now)
 
     def greet(self, peer: bytes, hello: Hello, pool: Pool, now: float) -> None:
