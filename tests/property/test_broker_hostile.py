@@ -78,7 +78,7 @@ def test_nothing_that_parses_upsets_the_core(data: st.DataObject) -> None:
             body = BODY if data.draw(st.booleans()) else msgspec.json.encode(data.draw(FIELDS))
             stage.ask_raw(body, b"%d" % number)
         elif step == "say":
-            known = [*stage.core.dispatcher.live, stage.core._number + 1, 0, 77 << 40]
+            known = [*stage.core.dispatcher.live, stage.last_number + 1, 0, 77 << 40]
             message = small(data.draw(some.from_workers), known, data.draw)
             peer = data.draw(st.sampled_from([honest.peer, b"stranger"]))
             stage.feed(ev.WorkerSays(peer, message))

@@ -174,7 +174,7 @@ class BrokerMachine(RuleBasedStateMachine):
         self.foreign += 1
         body = request_body("once", meta={"id": id})
         # Numbers that this broker will use itself among them.
-        number = self.stage.core._number + 2 if self.foreign % 2 else (9 << 40) + self.foreign
+        number = self.stage.last_number + 2 if self.foreign % 2 else (9 << 40) + self.foreign
         return held_run(id, body, task=number, method="once")
 
     @precondition(lambda self: self.alive and self.stage.said(wire.WhoHas))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from copy import copy
 from typing import Any
 
 import msgspec
@@ -120,6 +121,11 @@ class Stage:
 
     # Looking ---------------------------------------------------------------------------
 
+    @property
+    def last_number(self) -> int:
+        """The number of the last task."""
+        return next(copy(self.core._numbers)) - 1
+
     def answers(self, client: bytes = b"c") -> list[dict[str, Any]]:
         """All replies to ``client`` so far."""
         return [decode_object(r.body) for r in self.replies if r.envelope[0] == client]
@@ -173,7 +179,7 @@ class Stage:
             "departed": directory._departed,
             "owed_acks": core.roster._owed_acks,
             "held": [w.tasks for w in core.roster.workers.values() if w.tasks],
-            "waiting": [p._waiting for p in directory.pools if any(p._waiting.values())],
+            "waiting": [p for p in directory.pools if p.quick or p.careful],
             "out": core._out,
             "quota": dispatcher_quota,
             "questions": core.seekers.questions,

@@ -186,7 +186,7 @@ def test_a_run_with_a_number_that_this_broker_has_yet_to_use_harms_no_task() -> 
     """Two tasks had one number, and the end of the first was the end of the broker."""
     stage = Stage()
     liar = Player(stage, name="1", hello=False)
-    own = stage.core._number
+    own = stage.last_number
     liar.hello(held_run("x", BODY, task=own + 1), held_run("y", BODY, task=own + 2))
     honest = Player(stage, name="2", slots=2)
     stage.ask(client=b"1")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator
 
 from vpoller_like.broker.counters import Counters
 from vpoller_like.broker.dispatcher import Dispatcher
@@ -38,7 +38,7 @@ LISTED_HOSTS = 20
 
 
 class Admission:
-    """Takes requests in. ``new_number`` gives each task its number."""
+    """Takes requests in. ``numbers`` are what tasks are numbered by."""
 
     def __init__(
         self,
@@ -50,7 +50,7 @@ class Admission:
         counters: Counters,
         *,
         grace_until: float,
-        new_number: Callable[[], int],
+        numbers: Iterator[int],
     ) -> None:
         self._directory = directory
         self._dispatcher = dispatcher
@@ -61,12 +61,12 @@ class Admission:
         self._remember = settings.remember_ms / 1000
         self._max_waiters = settings.max_waiters
         self._grace_until = grace_until
-        self._new_number = new_number
+        self._numbers = numbers
         self._seekers: Seekers | None = None
         #: Tasks of methods that only plain workers may serve; never swept, never linked.
         self._plain_route = Route("(plain)", None, 0.0)
         self.draining = False
-        #: The task that the request at hand became, until all is done for it.
+        #: The task that the last request became, if any did.
         self.begun: Task | None = None
 
     def attach(self, seekers: Seekers) -> None:
@@ -74,16 +74,11 @@ class Admission:
         self._seekers = seekers
 
     def request(self, event: Request, now: float) -> None:
-        """Take in one request; it is answered now or later, in every case."""
-        self._counters.requests += 1
-        self.begun = None
-        try:
-            self._request(event, now)
-            self.begun = None
-        except RequestError as error:
-            self.refuse(event, error)
+        """Take in one request, which is answered now or later.
 
-    def _request(self, event: Request, now: float) -> None:
+        Raises ``RequestError`` where it became no task: it is to be refused with that.
+        """
+        self._counters.requests += 1
         head, body = event.head, event.body
         meta = head.meta
         principal = event.principal
@@ -98,8 +93,12 @@ class Admission:
         if route is None or not route.pools:
             route = self._rare_route(head.method, head.hostname or None, now)
         route.last_used = now
+        number = next(self._numbers)
+        # A worker may have brought a run along whose number says that it is ours.
+        while number in self._dispatcher.live:
+            number = next(self._numbers)
         task = self.begun = Task(
-            self._new_number(),
+            number,
             route,
             body,
             principal or event.envelope[0],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from itertools import count
 from typing import Any
 
 from vpoller_like.broker import events as ev
@@ -48,7 +49,7 @@ class BrokerCore:
         self.started = now
         self.counters = Counters()
         self._out: list[ev.Action] = []
-        self._number = epoch << NUMBER_BITS
+        self._numbers = count((epoch << NUMBER_BITS) + 1)
         self._last_tick = now
         self._next_sweep = now + SWEEP
         self._grace_until = now + settings.grace_ms / 1000
@@ -92,7 +93,7 @@ class BrokerCore:
             self.plain,
             counters,
             grace_until=self._grace_until,
-            new_number=self._new_number,
+            numbers=self._numbers,
         )
         self.seekers = Seekers(
             self.directory,
@@ -116,16 +117,14 @@ class BrokerCore:
             epoch=self.epoch,
         )
 
-    def _new_number(self) -> int:
-        self._number += 1
-        # A worker may have brought a run along whose number says that it is ours.
-        while self._number in self.dispatcher.live:
-            self._number += 1
-        return self._number
-
     def handle(self, event: ev.Event, now: float) -> Sequence[ev.Action]:
         """Take in ``event`` and return what is to be done, in order."""
-        self._handlers[type(event)](event, now)
+        try:
+            self._handlers[type(event)](event, now)
+        except RequestError as error:
+            if not isinstance(event, ev.Request):
+                raise
+            self.admission.refuse(event, error)
         return self._take_actions()
 
     def handle_all(
@@ -142,14 +141,24 @@ class BrokerCore:
         for event in events:
             try:
                 handlers[type(event)](event, now)
+            except RequestError as error:
+                if not isinstance(event, ev.Request) or not self._refused(event, error):
+                    self.failed(event, now)
+                    on_fault(error, event)
             except Exception as error:
                 self.failed(event, now)
                 on_fault(error, event)
-        return self._take_actions()
+        return self._take_actions() if self._out else ()
+
+    def _refused(self, event: ev.Request, error: RequestError) -> bool:
+        """Answer a request with why it became no task; say whether that went well."""
+        try:
+            self.admission.refuse(event, error)
+        except Exception:
+            return False
+        return True
 
     def _take_actions(self) -> Sequence[ev.Action]:
-        if not self._out:
-            return ()
         if self.dispatcher.giving:
             self.dispatcher.end_round()
         actions = self._out[:]
@@ -164,7 +173,7 @@ class BrokerCore:
         self.counters.internal_errors += 1
         if type(event) is ev.Request:
             task = self.admission.begun
-            if task is not None and task.number in self.dispatcher.live:
+            if task is not None and any(waiter is event for waiter in task.waiters):
                 self._give_up(task, _broken(), now)
             elif not self._is_waited_for(event):
                 with suppress(Exception):

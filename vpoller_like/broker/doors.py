@@ -100,13 +100,11 @@ class Doors:
         self.security[name] = "curve" if asks_keys else f"plain ({near})"
         return port
 
-    @property
-    def flush_due(self) -> float:
-        """When :meth:`flush` is to be called, in monotonic seconds; infinity for not at all."""
-        return min(self.frontend_outbox.due, self.backend_outbox.due, self.admin_outbox.due)
-
     def flush(self, now: float) -> list[bytes]:
-        """Send what peers take now of what they did not; return the workers that are gone."""
+        """Send what peers take now of what they did not, where that is due (``Outbox.due``).
+
+        Return the workers that are gone.
+        """
         self.frontend_outbox.flush(now)
         self.admin_outbox.flush(now)
         return self.backend_outbox.flush(now)

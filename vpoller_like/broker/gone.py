@@ -25,13 +25,13 @@ class Gone:
         self._since: set[bytes] = set()
         self._unsent: dict[bytes, list[Attempt]] = {}
         self._read_by = 0.0
-
-    def __bool__(self) -> bool:
-        return bool(self._before or self._since)
+        #: Somebody is gone and not given up yet.
+        self.any = False
 
     def note(self, peers: Iterable[bytes]) -> None:
         """A send to each of ``peers`` found nobody."""
         self._since.update(peers)
+        self.any = bool(self._since or self._before)
 
     def keep(self, peer: bytes, unsent: Sequence[Attempt]) -> None:
         """``unsent`` was given to ``peer`` and has not left."""
@@ -43,9 +43,10 @@ class Gone:
         What one of them held may be given to another one of them, and has not left then.
         ``more_to_read`` says that messages wait at the backend, of theirs among others.
         """
-        if not self or (more_to_read and now < self._read_by):
+        if not self.any or (more_to_read and now < self._read_by):
             return
         gone, self._before, self._since = self._before, self._since, set()
+        self.any = bool(self._before)
         self._read_by = now + READ_SECONDS
         for peer in gone:
             yield PeerGone(peer, self._take_unsent(peer))

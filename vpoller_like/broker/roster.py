@@ -265,8 +265,10 @@ class Roster:
     def _grant(self, worker: Worker, slots: int, ahead: int, now: float) -> None:
         worker.slots = slots
         worker.ahead = ahead
-        worker.pool.place(worker)
-        self._dispatcher.serve(worker.pool, now)
+        pool = worker.pool
+        pool.place(worker)
+        if pool.quick or pool.careful:
+            self._dispatcher.serve(pool, now)
 
     def _results(self, worker: Worker, message: wire.Results, now: float) -> None:
         worker.ack = message.seq

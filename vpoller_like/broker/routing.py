@@ -38,11 +38,9 @@ class Pool:
         #: Workers with a free slot, and workers that would hold a quick task more.
         self._free: OrderedDict[str, Worker] = OrderedDict()
         self._spare: OrderedDict[str, Worker] = OrderedDict()
-        #: Routes that found no worker here, by whether their method is retry_safe.
-        self._waiting: dict[bool, OrderedDict[Route, None]] = {
-            True: OrderedDict(),
-            False: OrderedDict(),
-        }
+        #: Routes that found no worker here, whose method is retry_safe, and is not.
+        self.quick: OrderedDict[Route, None] = OrderedDict()
+        self.careful: OrderedDict[Route, None] = OrderedDict()
         #: Whose turn it is where both kinds wait for a free slot.
         self._careful_next = False
         self._hosts: dict[str, set[str] | None] = {}
@@ -75,7 +73,7 @@ class Pool:
         if worker.slots != worker.placed_slots:
             self.slots += worker.slots - worker.placed_slots
             worker.placed_slots = worker.slots
-        free = worker.free_slots
+        free = 0 if worker.draining else worker.slots - len(worker.tasks)
         if free > 0:
             self._free[name] = worker
             self._spare.pop(name, None)
@@ -105,16 +103,17 @@ class Pool:
 
     def wait(self, route: Route) -> None:
         """Tell ``route`` when a worker here has room."""
-        self._waiting[self.methods[route.method].retry_safe][route] = None
+        waiting = self.quick if self.methods[route.method].retry_safe else self.careful
+        waiting[route] = None
 
     def forget(self, route: Route) -> None:
         """Do not tell ``route`` any more."""
-        self._waiting[True].pop(route, None)
-        self._waiting[False].pop(route, None)
+        self.quick.pop(route, None)
+        self.careful.pop(route, None)
 
     def next_waiting(self) -> Route | None:
         """Return the next route that a worker here has room for, if any; it goes to the end."""
-        quick, careful = self._waiting[True], self._waiting[False]
+        quick, careful = self.quick, self.careful
         if self._free and careful and (self._careful_next or not quick):
             self._careful_next = False
             return _turn(careful)

@@ -137,7 +137,7 @@ class BrokerServer:
                 self._drained()
             self._frontend(ready)
             self._backend(ready)
-            if self._gone:
+            if self._gone.any:
                 self._gone_workers(ready)
             if self._replies:
                 self._send_replies()
@@ -221,7 +221,7 @@ class BrokerServer:
         if port.asks_users:
             self._feed_all(filter(None, map(self._allowed_event, messages)))
         else:
-            self._feed_all([_worker_event(message) for message in messages])
+            self._feed_all(list(map(_worker_event, messages)))
 
     def _allowed_event(self, message: Message) -> Event | None:
         """Return what a worker says; ``None`` for one that is told that it may not."""
@@ -264,18 +264,24 @@ class BrokerServer:
 
     def _wait(self) -> set[Any]:
         """Wait for something to do, until the next tick."""
-        poll, lull = self._doors.poll, self._lull
-        self._due = min(self._next_tick, self._doors.flush_due)
+        doors, lull = self._doors, self._lull
+        poll = doors.poll
+        self._due = min(
+            self._next_tick,
+            doors.frontend_outbox.due,
+            doors.backend_outbox.due,
+            doors.admin_outbox.due,
+        )
         if not lull.is_stirred and not self._core.is_idle:
             lull.stir()
-        if self._gone or self._intake.messages:
+        if self._gone.any or self._intake.messages:
             return poll.wait(0.0)
         if not lull.is_on:
             return poll.wait(self._due - self._clock())
         if lull.has_heard:
-            return poll.wait(self._due - self._clock(), self._doors.backend)
+            return poll.wait(self._due - self._clock(), doors.backend)
         ready = poll.wait(0.0)
-        lull.has_heard = self._doors.backend.socket not in ready
+        lull.has_heard = doors.backend.socket not in ready
         return ready
 
     def _is_rare(self, ready: set[Any]) -> bool:
@@ -291,9 +297,7 @@ class BrokerServer:
         self._watch.look(now)
 
     def _flush(self) -> None:
-        now = self._clock()
-        if now >= self._doors.flush_due:
-            self._gone.note(self._doors.flush(now))
+        self._gone.note(self._doors.flush(self._clock()))
 
     def _drained(self) -> None:
         if self._ending.has_begun:

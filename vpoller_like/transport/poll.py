@@ -51,11 +51,10 @@ class Poll:
         """
         if without is not self._left_out:
             self._leave_out(without)
-        ready: set[Any] = {
-            port.socket
-            for port in self._ports
-            if not port.settled and port is not without and port.pending()
-        }
+        ready: set[Any] = set()
+        for port in self._ports:
+            if not port.settled and port is not without and port.pending():
+                ready.add(port.socket)
         if self._unread:
             ready |= self._unread
             self._unread.clear()
