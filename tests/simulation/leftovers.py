@@ -30,7 +30,7 @@ def of_broker(core: BrokerCore) -> dict[str, Any]:
             "departed": directory._departed,
             "acknowledgements": roster._owed_acks,
             "held": [list(w.tasks) for w in roster.workers.values() if w.tasks],
-            "waiting routes": [1 for p in directory.pools if any(p._waiting.values())],
+            "waiting routes": [1 for p in directory.pools if p.quick or p.careful],
             "actions": core._out,
             "peers": len(roster._by_peer) - len(roster.workers),
         }

@@ -354,6 +354,10 @@ class Dispatcher:
             meta = _meta(task, ran_ms)
             self._remember(task, body, meta, now)
         for waiter in task.waiters:
+            if waiter.head.meta is None and waiter.index is None:
+                self._counters.replies += 1
+                self._out.append(Reply(waiter.envelope, body))
+                continue
             if meta is None and waiter.head.meta is not None:
                 meta = _meta(task, ran_ms)
             self.reply(waiter, body, meta, task.encoding)
