@@ -211,6 +211,25 @@ def test_the_memory_is_bounded_and_knows_what_it_may_have_forgotten(
     assert (len(memory), memory.bytes) == (0, 0)
 
 
+@given(st.lists(st.integers(0, 3000), max_size=30))
+def test_the_oldest_replies_make_room_and_peaks_are_what_there_was_of_them(
+    sizes: list[int],
+) -> None:
+    memory = Memory(0.0, 10.0, 8000, 5)
+    kept: list[int] = []
+    most, most_bytes = 0, 0
+    for number, size in enumerate(sizes):
+        memory.put(("", str(number)), entry(size, number, number))
+        kept.append(size + OVERHEAD)
+        while len(kept) > 5 or sum(kept) > 8000:
+            kept.pop(0)
+        most, most_bytes = max(most, len(kept)), max(most_bytes, sum(kept))
+        youngest = range(number + 1 - len(kept), number + 1)
+        assert [n for n in range(number + 1) if ("", str(n)) in memory] == list(youngest)
+        assert (memory.bytes, memory.evicted) == (sum(kept), number + 1 - len(kept))
+        assert (memory.peak, memory.peak_bytes) == (most, most_bytes)
+
+
 def test_a_reply_larger_than_the_memory_is_forgotten_at_once() -> None:
     memory = Memory(0.0, 10.0, 2048, 1000)
     memory.put(("", "x"), entry(4000, 5.0, 6.0))
@@ -248,6 +267,15 @@ def test_packs_keep_the_order_and_close_when_they_are_full(gives: list[tuple[int
         sent = [number for number, (to, _) in enumerate(gives) if to == peer]
         assert got[b"%d" % peer] == sent
     assert list(packs.take()) == []
+
+
+def test_what_was_given_is_not_changed_by_what_is_given_later() -> None:
+    packs = Packs()
+    first, second = giving(1, 1, 1), giving(1, 2, 1)
+    packs.add(first)
+    packs.add(second)
+    assert [item.task for _, tasks in packs.take() for item in tasks.items] == [1, 2]
+    assert [item.task for item in first.items] == [1]
 
 
 def test_what_is_withdrawn_is_not_sent() -> None:

@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 import msgpack
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from tests.support import strategies as some
@@ -21,6 +21,7 @@ from vpoller_like.protocol.batch import (
     split,
 )
 from vpoller_like.protocol.encoding import Encoding, encode, encoding_of
+from vpoller_like.protocol.request import parse_head, parse_heads
 
 encodings = st.sampled_from(Encoding)
 spaces = st.text(" \t\r\n", max_size=3).map(str.encode)
@@ -52,6 +53,41 @@ def test_a_batch_may_be_written_with_white_space(
     body = space + json.dumps(elements, indent=indent).encode() + space
     assert is_batch(body)
     assert [json.loads(element) for element in split(body)] == elements
+
+
+requests = st.fixed_dictionaries(
+    {"method": some.names},
+    optional={
+        "hostname": st.none() | some.text(0, 10),
+        "meta": st.fixed_dictionaries({}, optional={"id": some.ids, "age_ms": st.integers(0, 9)}),
+        "data": some.values,
+    },
+)
+
+
+@given(st.lists(requests, max_size=5))
+def test_the_heads_of_a_batch_are_those_of_its_requests(elements: list[dict[str, Any]]) -> None:
+    bodies = [json.dumps(element).encode() for element in elements]
+    assert parse_heads(join_requests(bodies, Encoding.JSON)) == list(map(parse_head, bodies))
+
+
+@given(st.lists(requests, max_size=3), st.data())
+def test_there_are_no_heads_where_one_element_is_no_request(
+    elements: list[Any], data: st.DataObject
+) -> None:
+    wrong = data.draw(
+        some.values | st.just({"method": 1}) | requests.map(lambda r: {**r, "meta": 1})
+    )
+    assume(
+        not isinstance(wrong, dict) or not isinstance(wrong.get("method"), str) or "meta" in wrong
+    )
+    elements.insert(data.draw(st.integers(0, len(elements))), wrong)
+    assert parse_heads(json.dumps(elements).encode()) is None
+
+
+@given(st.lists(requests, max_size=3))
+def test_the_heads_of_a_messagepack_batch_are_not_read_at_once(elements: list[Any]) -> None:
+    assert parse_heads(msgpack.packb(elements)) is None
 
 
 @settings(max_examples=50)

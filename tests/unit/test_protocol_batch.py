@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 import tracemalloc
 
@@ -132,6 +133,33 @@ def test_nesting_without_end_is_one_error(body: bytes) -> None:
     with pytest.raises(ProtocolError):
         parse_replies(body)
     assert not is_whole(body, encoding_of(body))
+
+
+@pytest.mark.parametrize(
+    ("encoding", "level", "end"), [(JSON, b"[", b"]"), (MSGPACK, b"\x91", b"")]
+)
+def test_what_is_too_deep_in_a_pack_is_not_whole(
+    encoding: Encoding, level: bytes, end: bytes
+) -> None:
+    last = b"1" if encoding is JSON else b"\x01"
+    depths = range(1, sys.getrecursionlimit() + 10)
+    replies = [level * depth + last + end * depth for depth in depths]
+    fit = [reply for reply in replies if is_whole(reply, encoding)]
+    assert 0 < len(fit) < len(replies)
+    for reply in fit:
+        assert parse_replies(join_replies([(0, reply)], encoding)) == [(0, reply)]
+
+
+@pytest.mark.parametrize("space", [0, 10, 1000])
+def test_a_long_reply_forges_nothing_either(space: int) -> None:
+    pad = b" " * space
+    for reply in (b"{}],[1,{}", b"1]]", b"1,1", b"{}]", b'"', b'{"a":"\xff"}', b""):
+        assert not is_whole(reply + pad, JSON)
+    assert is_whole(b"{}" + pad, JSON)
+    text = msgpack.packb("x" * space)
+    assert is_whole(text, MSGPACK)
+    assert not is_whole(text + b"\x80", MSGPACK)
+    assert not is_whole(b"\x91" + text + text, MSGPACK)
 
 
 @pytest.mark.parametrize("count", [2, 1 << 20, (1 << 32) - 1])

@@ -21,7 +21,13 @@ from vpoller_like.protocol.reply import (
     success,
     with_meta,
 )
-from vpoller_like.protocol.request import DEFAULT_PRIORITY, Head, Meta, parse_head
+from vpoller_like.protocol.request import (
+    DEFAULT_PRIORITY,
+    Head,
+    Meta,
+    fingerprint,
+    parse_head,
+)
 
 # Requests ------------------------------------------------------------------------------
 
@@ -122,6 +128,49 @@ def test_an_error_keeps_the_start_of_what_was_wrong_and_no_more() -> None:
     with pytest.raises(ProtocolError) as caught:
         decode_object(b"[" + b"x" * 100_000)
     assert caught.value.data == b"[" + b"x" * 63
+
+
+@pytest.mark.parametrize(
+    ("encoding", "mark"),
+    [
+        (Encoding.JSON, "a048d7a15ed18e6fbebd3aa47380c77f"),
+        (Encoding.MSGPACK, "a1baaf8b3752f872bbd286026bf5933b"),
+    ],
+)
+def test_a_fingerprint_is_the_same_in_every_version(encoding: Encoding, mark: str) -> None:
+    """Workers keep what an earlier broker, or another one, gave them."""
+    fields = {"method": "vm.get", "name": "a\xe9", "n": [1, 2.5, None], "meta": {"id": "x"}}
+    assert fingerprint(encode(fields, encoding)).hex() == mark
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        b'{"n": 1, "method": "m"}',
+        b'{"method": "m", "meta": 5, "n": 1, "meta": {"id": "y"}}',
+        b'{"method": "x", "method": "m", "n": 2, "n": 1, "meta": {}}',
+        b' {"\\u006dethod": "\\u006d", "n": 1, "meta": {"id": "x"}}\n',
+        b'{"method": "m", "\\u006deta": {"id": "x"}, "n": 1}',
+    ],
+)
+def test_spellings_of_one_request_have_one_fingerprint(other: bytes) -> None:
+    assert fingerprint(other) == fingerprint(b'{"method":"m","n":1,"meta":{"id":"x"}}')
+
+
+@pytest.mark.parametrize("meta", [b"", b',"meta":{"id":"x"}'])
+@pytest.mark.parametrize(
+    ("body", "sentence"),
+    [
+        (b'{"method":"m","n":nan%b}', "not valid JSON: invalid character"),
+        (b'{"method":"m","n":"\xff"%b}', "not valid JSON: the text is not UTF-8"),
+        (b'{"method":"m"%b}}', "not valid JSON: trailing characters"),
+        (b'{"method":"m","n":' + b"[" * 100_000 + b"]" * 100_000 + b"%b}", "nested too deeply"),
+    ],
+)
+def test_a_body_without_a_fingerprint_is_told_why(body: bytes, meta: bytes, sentence: str) -> None:
+    with pytest.raises(ProtocolError) as caught:
+        fingerprint(body % meta)
+    assert sentence in caught.value.message
 
 
 # Envelopes -----------------------------------------------------------------------------

@@ -47,6 +47,7 @@ class Dispatcher:
     ) -> None:
         self._settings = settings
         self._max_reply = settings.max_reply
+        self._queue_length = settings.queue_length
         self.quota = Quota(settings.max_in_flight, settings.queue_bytes)
         self._memory = memory
         self._counters = counters
@@ -99,7 +100,7 @@ class Dispatcher:
 
     def start(self, task: Task, now: float) -> None:
         """Give ``task``, of which :meth:`open` took charge, to a worker, or let it wait."""
-        worker = None if task.route.queue else task.route.find()
+        worker = None if task.route.queue.size else task.route.find()
         if worker is not None:
             self.give(worker, task, now)
             return
@@ -121,7 +122,7 @@ class Dispatcher:
 
     def require_room(self, route: Route, share: Share, size: int) -> None:
         """Raise ``Busy`` where no task of ``size`` bytes may wait on account of ``share``."""
-        length, limit = len(route.queue), self._settings.queue_length
+        length, limit = route.queue.size, self._queue_length
         if length >= limit:
             raise self._busy(route, f"{length} of at most {limit}")
         if not self.quota.has_room(share, size + OVERHEAD):
@@ -154,11 +155,12 @@ class Dispatcher:
             queue.push_front(task)
         else:
             queue.push(task)
+        size = len(task.body or b"")
         self.queued += 1
-        self.queued_bytes += len(task.body or b"")
-        self.hold(task)
-        if len(queue) > self.longest_queue:
-            self.longest_queue = len(queue)
+        self.queued_bytes += size
+        self.quota.hold(task.share, OVERHEAD + size)
+        if queue.size > self.longest_queue:
+            self.longest_queue = queue.size
         self.timetable.set(task, task.deadline)
 
     def hold(self, task: Task) -> None:
@@ -175,9 +177,10 @@ class Dispatcher:
         self._left_queue(task)
 
     def _left_queue(self, task: Task) -> None:
+        size = len(task.body or b"")
         self.queued -= 1
-        self.queued_bytes -= len(task.body or b"")
-        self.release(task)
+        self.queued_bytes -= size
+        self.quota.release(task.share, OVERHEAD + size)
         self.timetable.cancel(task)
 
     def extend_deadline(self, task: Task, deadline: float) -> None:
@@ -198,16 +201,20 @@ class Dispatcher:
     def serve(self, pool: Pool, now: float) -> None:
         """Give what waits to the workers of ``pool`` that have room, routes in turn."""
         while (route := pool.next_waiting()) is not None:
-            if not route.queue:
+            if not route.queue.size:
                 route.ready_again(pool)
                 continue
             worker = pool.find(route.method)
             assert worker is not None, "a route is named only where there is room for it"
             self._give_next(worker, route, now)
+            # Where no other one waits it is its turn again.
+            alone = len(pool.quick) + len(pool.careful) == 1
+            while alone and route.queue.size and (worker := pool.find(route.method)):
+                self._give_next(worker, route, now)
 
     def serve_route(self, route: Route, now: float) -> None:
         """Give what waits for ``route`` to whoever has room."""
-        while route.queue and (worker := route.find()) is not None:
+        while route.queue.size and (worker := route.find()) is not None:
             self._give_next(worker, route, now)
 
     def _give_next(self, worker: Worker, route: Route, now: float) -> None:

@@ -37,7 +37,11 @@ class FairQueue:
 
     def push(self, task: Task) -> None:
         """Add ``task`` at the end of its share's line."""
-        self._line(task.priority, task.share)[task.number] = task
+        shares = self._levels.get(task.priority)
+        line = None if shares is None else shares.get(task.share)
+        if line is None:
+            line = self._line(task.priority, task.share)
+        line[task.number] = task
         self.size += 1
 
     def push_front(self, task: Task) -> None:
@@ -64,8 +68,10 @@ class FairQueue:
         """
         if not self.size:
             raise KeyError("the queue is empty")
-        shares = self._levels[max(self._levels)]
-        share, line = next(iter(shares.items()))
+        levels = self._levels
+        shares = levels[max(levels) if len(levels) > 1 else next(iter(levels))]
+        share = next(iter(shares))
+        line = shares[share]
         _, task = line.popitem(last=False)
         self.size -= 1
         if not line:

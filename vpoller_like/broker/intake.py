@@ -15,7 +15,7 @@ from vpoller_like.protocol.encoding import Encoding, encoding_of
 from vpoller_like.protocol.envelope import Envelope, EnvelopeError, split
 from vpoller_like.protocol.limits import MAX_ENVELOPE_FRAMES
 from vpoller_like.protocol.reply import failure
-from vpoller_like.protocol.request import parse_head
+from vpoller_like.protocol.request import parse_head, parse_heads
 from vpoller_like.transport.port import Message
 
 #: Requests that are read in one turn of the loop, but for the rest of a batch: others are to
@@ -117,6 +117,10 @@ def _batch(envelope: Envelope, body: bytes, max_batch: int) -> Reply | list[Requ
             raise ProtocolError("an empty batch; send an array of requests", body)
     except ProtocolError as error:
         return _bad(envelope, error, encoding)
+    heads = parse_heads(body)
+    if heads is not None:
+        parts = enumerate(zip(bodies, heads, strict=True))
+        return [Request(envelope, body, head, "", at) for at, (body, head) in parts]
     # In the batch's encoding: what is no object does not show its own.
     return [_part(envelope, body, at, encoding) for at, body in enumerate(bodies)]
 

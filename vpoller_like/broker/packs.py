@@ -37,6 +37,9 @@ class Packs:
         packs, self.open = self.open, {}
         taken: list[tuple[bytes, Tasks]] = []
         for (peer, session), items in packs.items():
+            if len(items) == 1:
+                taken.append((peer, Tasks(session, items)))
+                continue
             for part in _cut(items, [len(item.body) for item in items]):
                 taken.append((peer, Tasks(session, part)))
         return taken

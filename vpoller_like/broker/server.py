@@ -47,7 +47,8 @@ from vpoller_like.errors import ProtocolError
 from vpoller_like.files import raise_file_limit
 from vpoller_like.keys import KeyDirectory
 from vpoller_like.protocol import worker as wire
-from vpoller_like.transport.port import Message, Sent
+from vpoller_like.transport.message import DONE
+from vpoller_like.transport.port import Message
 from vpoller_like.transport.waker import Waker
 
 log = logging.getLogger("vpoller.broker")
@@ -334,7 +335,7 @@ class BrokerServer:
         messages = reply_messages(self._replies)
         self._replies.clear()
         sent = self._doors.frontend_outbox.send_all(messages)
-        self._core.counters.undeliverable += len(sent) - sent.count(Sent.DONE)
+        self._core.counters.undeliverable += len(sent) - sent.count(DONE)
 
     def _say(self, action: Tell) -> None:
         if type(action.message) is wire.Shutdown:
@@ -344,9 +345,9 @@ class BrokerServer:
 
     def _tell(self, peer: bytes, message: wire.FromBroker) -> bool:
         sent = self._doors.backend_outbox.send((peer, *wire.encode(message)))
-        if sent is not Sent.DONE:
+        if sent is not DONE:
             self._gone.note([peer])
-        return sent is Sent.DONE
+        return sent is DONE
 
     def _send_packs(self) -> None:
         for peer, tasks in self._packs.take():
@@ -354,7 +355,7 @@ class BrokerServer:
                 self._gone.keep(peer, attempts(tasks.items))
 
     def _ask_plain(self, action: AskPlain) -> None:
-        if self._doors.plain.send((action.token, b"", action.body)) is not Sent.DONE:
+        if self._doors.plain.send((action.token, b"", action.body)) is not DONE:
             self._feed(PlainRefused(action.token))
 
 

@@ -8,7 +8,6 @@ they were written.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from typing import Annotated, Any
 
@@ -18,6 +17,8 @@ from vpoller_like.errors import ProtocolError
 from vpoller_like.protocol.encoding import (
     ARRAY_BYTES,
     DECODE_FAULTS,
+    JSON,
+    MSGPACK,
     Encoding,
     encoding_of,
     field_fault,
@@ -40,6 +41,9 @@ _msgpack_elements = msgspec.msgpack.Decoder(_Elements).decode
 _msgpack_pairs = msgspec.msgpack.Decoder(_Pairs).decode
 _msgpack_value = msgspec.msgpack.Decoder(msgspec.Raw).decode
 _msgpack_number = msgspec.msgpack.Encoder().encode
+
+#: A reply of so many bytes is nested far less deeply than any decoder allows.
+_SHALLOW = 400
 
 #: What stands before the first byte of a JSON text.
 _SPACE = frozenset(b" \t\r\n")
@@ -68,7 +72,7 @@ def split(body: bytes, most: int | None = None) -> list[bytes]:
     elements; that is then the error's ``limit``.
     """
     try:
-        if encoding_of(body) is Encoding.JSON:
+        if encoding_of(body) is JSON:
             elements = _json_elements(body)
         else:
             _require_count(_declared(body), most, body)
@@ -76,12 +80,13 @@ def split(body: bytes, most: int | None = None) -> list[bytes]:
     except DECODE_FAULTS as error:
         raise _unreadable(error, body) from error
     _require_count(len(elements), most, body)
-    return list(map(bytes, elements))
+    # As bytes(element) of each does, in two thirds of the time.
+    return list(map(b"".join, zip(elements)))
 
 
 def join_requests(bodies: Sequence[bytes], encoding: Encoding) -> bytes:
     """Return the batch of these requests, all of which are written in ``encoding``."""
-    if encoding is Encoding.JSON:
+    if encoding is JSON:
         return b"[%b]" % b",".join(bodies)
     return _array_header(len(bodies)) + b"".join(bodies)
 
@@ -91,7 +96,7 @@ def join_replies(items: Sequence[tuple[int, bytes]], encoding: Encoding) -> byte
 
     Every reply must be whole (:func:`is_whole`), or it changes what its neighbours say.
     """
-    if encoding is Encoding.MSGPACK:
+    if encoding is MSGPACK:
         return _array_header(len(items)) + b"".join(_with_heads(items, _MSGPACK_HEADS, encoding))
     if not items:
         return b"[]"
@@ -110,7 +115,7 @@ def parse_replies(body: bytes) -> list[tuple[int, bytes]] | None:
     """
     if not is_batch(body):
         return None
-    read = _json_pairs if encoding_of(body) is Encoding.JSON else _msgpack_pairs
+    read = _json_pairs if encoding_of(body) is JSON else _msgpack_pairs
     try:
         return [(index, bytes(reply)) for index, reply in read(body)]
     except DECODE_FAULTS as error:
@@ -137,29 +142,40 @@ def is_whole(body: bytes, encoding: Encoding) -> bool:
     one that is cut off would make all of its pack unreadable.
     """
     try:
-        if encoding is Encoding.MSGPACK:
-            _msgpack_value(body)
-            return True
-        _json_value(body)
-        return body.isascii() or bool(body.decode())
+        if len(body) > _SHALLOW:
+            return _fits_into_a_pack(body, encoding)
+        if encoding is JSON:
+            _json_value(body)
+            return body.isascii() or bool(body.decode())
+        _msgpack_value(body)
+        return True
     except DECODE_FAULTS:
         return False
+
+
+def _fits_into_a_pack(body: bytes, encoding: Encoding) -> bool:
+    """Say whether the long ``body`` is whole, and in a pack not nested too deeply either."""
+    if encoding is MSGPACK:
+        _msgpack_pairs(b"\x91\x92\x00" + body)
+        return True
+    alone = len(_json_pairs(b"[[0,%b]]" % body)) == 1
+    return alone and (body.isascii() or bool(body.decode()))
 
 
 def _with_heads(
     items: Sequence[tuple[int, bytes]], heads: list[bytes], encoding: Encoding
 ) -> list[bytes]:
     """Return each reply's head and bytes, one after the other."""
-    try:
-        return [part for index, reply in items for part in (heads[index], reply)]
-    except IndexError:
-        return list(
-            itertools.chain.from_iterable((_head(index, encoding), reply) for index, reply in items)
-        )
+    parts: list[bytes] = []
+    # A loop: a comprehension of pairs takes twice the time.
+    for index, reply in items:
+        parts.append(heads[index] if index < MAX_BATCH else _head(index, encoding))
+        parts.append(reply)
+    return parts
 
 
 def _head(index: int, encoding: Encoding) -> bytes:
-    return b"],[%d," % index if encoding is Encoding.JSON else b"\x92" + _msgpack_number(index)
+    return b"],[%d," % index if encoding is JSON else b"\x92" + _msgpack_number(index)
 
 
 def _declared(body: bytes) -> int:
@@ -190,6 +206,6 @@ def _array_header(size: int) -> bytes:
 def _unreadable(error: BaseException, body: bytes) -> ProtocolError:
     if isinstance(error, msgspec.ValidationError):
         return ProtocolError(field_fault(error), body)
-    if encoding_of(body) is Encoding.MSGPACK:
+    if encoding_of(body) is MSGPACK:
         return ProtocolError(f"not MessagePack: {error}", body)
     return ProtocolError(json_fault(error), body)

@@ -22,6 +22,10 @@ class Encoding(enum.Enum):
     MSGPACK = "MessagePack"
 
 
+#: A member of an enum is looked up for four times the price of a global on Python 3.11.
+JSON = Encoding.JSON
+MSGPACK = Encoding.MSGPACK
+
 _MAP_BYTES = frozenset([*range(0x80, 0x90), 0xDE, 0xDF])
 #: What a MessagePack array begins with.
 ARRAY_BYTES = frozenset([*range(0x90, 0xA0), 0xDC, 0xDD])
@@ -38,9 +42,7 @@ _msgpack_sorted = msgspec.msgpack.Encoder(order="sorted").encode
 
 def encoding_of(body: bytes) -> Encoding:
     """Return how ``body`` is written, judged by its first byte."""
-    if body[:1] == b"{":
-        return Encoding.JSON
-    return Encoding.MSGPACK if body and body[0] in _MSGPACK_BYTES else Encoding.JSON
+    return MSGPACK if body and body[0] in _MSGPACK_BYTES else JSON
 
 
 def unpack(data: bytes) -> Any:
@@ -63,7 +65,7 @@ def pack(value: Any, default: Callable[[Any], Any] | None = None) -> bytes:
 
 def decode_object(body: bytes) -> dict[str, Any]:
     """Return the object that a request or reply body holds, in either encoding."""
-    if body[:1] != b"{" and encoding_of(body) is Encoding.MSGPACK:
+    if body and body[0] in _MSGPACK_BYTES:
         value = unpack(body)
     else:
         try:
@@ -81,7 +83,7 @@ def encode(value: Any, encoding: Encoding, enc_hook: Callable[[Any], Any] | None
     Raises ``TypeError``, ``ValueError``, ``OverflowError`` or ``RecursionError`` for a
     value that cannot be written.
     """
-    if encoding is Encoding.JSON:
+    if encoding is JSON:
         return msgspec.json.encode(value, enc_hook=enc_hook)
     return pack(msgspec.to_builtins(value, str_keys=True, enc_hook=enc_hook))
 
@@ -102,7 +104,7 @@ def canonical(value: Any, encoding: Encoding) -> bytes:
     In the encoding that it came in: JSON has no words for MessagePack's bytes and NaN.
     Raises as :func:`encode` does.
     """
-    return _json_sorted(value) if encoding is Encoding.JSON else _msgpack_sorted(value)
+    return _json_sorted(value) if encoding is JSON else _msgpack_sorted(value)
 
 
 def json_fault(error: BaseException) -> str:

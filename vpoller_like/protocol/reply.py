@@ -11,10 +11,19 @@ from typing import Any
 import msgspec
 
 from vpoller_like.errors import ProtocolError, VPollerError
-from vpoller_like.protocol.encoding import Encoding, decode_object, encode, kind_of, pack
+from vpoller_like.protocol.encoding import (
+    JSON,
+    Encoding,
+    decode_object,
+    encode,
+    kind_of,
+)
 
 _write_json = msgspec.json.Encoder().encode
-_SPACES = frozenset((b" ", b"\t", b"\r", b"\n"))
+_pack = msgspec.msgpack.Encoder().encode
+_PACKED_KEY = _pack("meta")
+_SPACES = frozenset(b" \t\r\n")
+_OPEN, _CLOSE = b"{}"
 
 SUCCESS = 0
 FAILURE = 1
@@ -37,11 +46,14 @@ class ReplyMeta(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 def success(
     result: Any,
     msg: str,
-    encoding: Encoding = Encoding.JSON,
+    encoding: Encoding = JSON,
     enc_hook: Callable[[Any], Any] | None = None,
 ) -> bytes:
     """Write a success. Raises as :func:`~.encoding.encode` does."""
-    return encode({"success": SUCCESS, "msg": msg, "result": result}, encoding, enc_hook)
+    fields = {"success": SUCCESS, "msg": msg, "result": result}
+    if encoding is JSON:
+        return msgspec.json.encode(fields, enc_hook=enc_hook)
+    return encode(fields, encoding, enc_hook)
 
 
 def failure_fields(error: VPollerError) -> dict[str, Any]:
@@ -55,7 +67,7 @@ def failure_fields(error: VPollerError) -> dict[str, Any]:
     }
 
 
-def failure(error: VPollerError, encoding: Encoding = Encoding.JSON) -> bytes:
+def failure(error: VPollerError, encoding: Encoding = JSON) -> bytes:
     """Write the reply that tells of ``error``."""
     return encode(failure_fields(error), encoding, repr)
 
@@ -65,22 +77,21 @@ def with_meta(body: bytes, meta: ReplyMeta, encoding: Encoding) -> bytes:
 
     It is added in place: the broker does not decode results.
     """
-    if encoding is Encoding.JSON:
-        # Copied once where nothing stands behind its end, as our workers write it.
-        text = body[:-1] if body.endswith(b"}") else body.rstrip()[:-1]
-        if text[-1:] in _SPACES:
+    if encoding is JSON:
+        # Copied once where no space stands before and behind its end, as our workers write it.
+        text = body[:-1] if body[-1] == _CLOSE else body.rstrip()[:-1]
+        if text[-1] in _SPACES:
             text = text.rstrip()
-        comma = b"" if text.endswith(b"{") else b","
-        return b"".join((text, comma, b'"meta":', _write_json(meta), b"}"))
+        key = b'"meta":' if text[-1] == _OPEN else b',"meta":'
+        return b"".join((text, key, _write_json(meta), b"}"))
     size, header = _map_header(body)
-    addition = pack("meta") + pack(msgspec.to_builtins(meta))
-    return _write_map_header(size + 1) + body[header:] + addition
+    return b"".join((_write_map_header(size + 1), body[header:], _PACKED_KEY, _pack(meta)))
 
 
 def is_envelope(body: bytes, encoding: Encoding) -> bool:
     """Say whether ``body`` has the outside of a reply, so that ``meta`` can be added."""
-    if encoding is Encoding.JSON:
-        if body.startswith(b"{") and body.endswith(b"}"):
+    if encoding is JSON:
+        if body and body[0] == _OPEN and body[-1] == _CLOSE:
             return True
         text = body.strip()
         return text[:1] == b"{" and text[-1:] == b"}"

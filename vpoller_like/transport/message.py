@@ -16,6 +16,10 @@ class Sent(enum.Enum):
     GONE = "gone"
 
 
+# To find an enumeration's member takes longer than to compare it.
+DONE, FULL, GONE = Sent.DONE, Sent.FULL, Sent.GONE
+
+
 class Message(NamedTuple):
     """A message's frames; ``truncated`` if there were more than are kept.
 

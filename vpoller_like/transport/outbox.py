@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Sequence
 from itertools import islice
 
-from vpoller_like.transport.message import Sent
+from vpoller_like.transport.message import DONE, FULL, GONE, Sent
 from vpoller_like.transport.port import Port
 
 #: What a waiting message costs beside its frames' bytes.
@@ -86,7 +86,7 @@ class Outbox:
         """Send, or keep for later; FULL says that the message is lost."""
         if frames[0] not in self._waiting:
             sent = self._port.send(frames)
-            if sent is not Sent.FULL:
+            if sent is not FULL:
                 return sent
         return self._keep(frames)
 
@@ -98,12 +98,10 @@ class Outbox:
             # What follows something that waits, waits.
             free = [frames for frames in messages if frames[0] not in self._waiting]
             tried = iter(self._port.send_all(free))
-            outcomes = [
-                Sent.FULL if frames[0] in self._waiting else next(tried) for frames in messages
-            ]
-        if Sent.FULL in outcomes:
+            outcomes = [FULL if frames[0] in self._waiting else next(tried) for frames in messages]
+        if FULL in outcomes:
             for index, sent in enumerate(outcomes):
-                if sent is Sent.FULL:
+                if sent is FULL:
                     outcomes[index] = self._keep(messages[index])
         return outcomes
 
@@ -112,15 +110,15 @@ class Outbox:
         size = size_of(frames)
         free = self._max_bytes - self.bytes
         if size > free:
-            return Sent.FULL
+            return FULL
         if line is None:
             line = self._waiting[frames[0]] = Line()
             self.due = 0.0
         elif line.bytes + size > min(self._peer_bytes, free):
-            return Sent.FULL
+            return FULL
         self.bytes += size
         line.push(frames)
-        return Sent.DONE
+        return DONE
 
     def flush(self, now: float) -> list[bytes]:
         """Try again what waits, if it is time; return the peers that are gone or given up."""
@@ -128,7 +126,7 @@ class Outbox:
             return []
         self.due = now + LATER
         peers = list(islice(self._waiting, FLUSHED_PEERS))
-        gone = [peer for peer in peers if self._flush_peer(peer, now) is Sent.GONE]
+        gone = [peer for peer in peers if self._flush_peer(peer, now) is GONE]
         if not self._waiting:
             self.due = float("inf")
         return gone
@@ -139,12 +137,12 @@ class Outbox:
         before = line.bytes
         sent = self._send_line(line)
         self.bytes -= before - line.bytes
-        if sent is Sent.FULL and self._is_waited_for(line, now):
+        if sent is FULL and self._is_waited_for(line, now):
             self._waiting[peer] = line
             return sent
         self.bytes -= line.bytes
         self.dropped += len(line.messages)
-        return Sent.GONE if line.messages else Sent.DONE
+        return GONE if line.messages else DONE
 
     def _send_line(self, line: Line) -> Sent:
         # One at first: most that are tried have no room yet.
@@ -152,13 +150,13 @@ class Outbox:
         while line.messages:
             outcomes = self._port.send_all(list(islice(line.messages, tried)))
             for sent in outcomes:
-                if sent is not Sent.DONE:
+                if sent is not DONE:
                     return sent
                 line.pop()
                 # There is room again, and soon there will be more.
                 self.due = 0.0
             tried = TRIED_MESSAGES
-        return Sent.DONE
+        return DONE
 
     def _is_waited_for(self, line: Line, now: float) -> bool:
         stuck = line.stuck_for(now)
