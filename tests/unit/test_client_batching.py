@@ -11,9 +11,10 @@ import msgspec
 import pytest
 
 from tests.support.fake_broker import failure, success
+from vpoller_like.client.draft import Draft
 from vpoller_like.client.lane import Leg, Parcel, Room, together
 from vpoller_like.client.outcome import Refusal, refusal_of
-from vpoller_like.client.policy import Done, Exchange, Policy
+from vpoller_like.client.policy import Done, Exchange, Policy, new_id
 from vpoller_like.client.source import Iterated, Source, source
 from vpoller_like.errors import BadRequest
 from vpoller_like.protocol.batch import join_requests
@@ -116,7 +117,7 @@ def test_a_source_is_taken_as_it_is_and_any_iterable_is_wrapped() -> None:
 
 def legs(*sizes: int) -> list[Leg]:
     return [
-        Leg(n, Exchange(POLICY, {"n": n, "data": "x" * size}, 100.0))
+        Leg(n, POLICY, Draft({"n": n, "data": "x" * size}, new_id), 100.0, 0)
         for n, size in enumerate(sizes)
     ]
 
@@ -147,7 +148,7 @@ def test_a_message_holds_as_many_bytes_as_there_is_room_for(limit: int) -> None:
 
 def test_a_message_may_be_as_large_as_there_is_room_to_the_byte() -> None:
     three = legs(10, 20, 30)
-    bodies = [leg.exchange.body(100.0) for leg in three]
+    bodies = [leg.body(100.0) for leg in three]
     exactly = len(join_requests(bodies, Encoding.JSON))
     assert groups(three, Room(256, exactly)) == [[0, 1, 2]]
     assert groups(three, Room(256, exactly - 1)) == [[0, 1], [2]]

@@ -82,6 +82,20 @@ def test_it_says_whether_something_is_left_to_receive(both: Both) -> None:
     assert not both.left.pending()
 
 
+def test_one_look_says_what_can_be_received_and_whether_one_can_send(both: Both) -> None:
+    assert both.left.look() == (False, True)
+    both.right.send([b"one"])
+    assert both.left.look() == (True, True)
+    both.left.receive(9, 9, False)
+    assert both.left.look() == (False, True)
+
+
+def test_nobody_is_there_to_send_to_until_it_is_connected(both: Both) -> None:
+    lonely = both.socket(zmq.DEALER)
+    assert burst.open_socket(lonely, False).look() == (False, False)
+    lonely.close(0)
+
+
 def test_frames_may_be_any_bytes_like_object_and_messages_any_sequence(both: Both) -> None:
     frames: Any = [bytearray(b"one"), memoryview(b"two"), b""]
     assert both.right.send_all((frames, tuple(frames))) == [Sent.DONE] * 2
@@ -252,6 +266,8 @@ def test_an_interrupted_call_is_made_again(libzmq: FakeLibzmq) -> None:
     libzmq.put(*MESSAGE)
     libzmq.script("II.")
     assert socket.pending()
+    libzmq.script("I.")
+    assert socket.look() == (True, False)
     libzmq.script("II.I..")
     assert frames_of(socket.receive(1, 9, False)[0]) == [list(MESSAGE)]
     libzmq.script("I.I.III.")
@@ -387,6 +403,7 @@ def test_what_a_failing_call_had_received_comes_with_the_next_one(libzmq: FakeLi
     with pytest.raises(zmq.ZMQError):
         socket.receive(9, 9, False)
     assert socket.pending()
+    assert socket.look()[0]
     messages, has_more = socket.receive(9, 9, False)
     assert frames_of(messages) == [[b"p", b"%d" % number, b"x"] for number in range(4)]
     assert not has_more

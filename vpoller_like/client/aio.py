@@ -8,7 +8,7 @@ from typing import Any
 
 from vpoller_like.client.base import NetworkClient
 from vpoller_like.client.call import message_of
-from vpoller_like.client.flight import Flight
+from vpoller_like.client.lone import Lone
 from vpoller_like.client.outcome import Envelope, result_of
 from vpoller_like.client.pipeline import Pipeline
 from vpoller_like.client.source import Source
@@ -39,13 +39,14 @@ class AsyncVPollerClient(NetworkClient):
         so is a request that cannot be written or is too large. Raises ``TypeError`` where
         ``msg`` is not a dict, ``RuntimeError`` after :meth:`close`.
         """
-        with self._flight() as flight:
-            flight.launch(0, msg)
-            flight.turn()
-            while 0 not in flight.landed:
-                await _wait(flight)
-                flight.turn()
-            return flight.landed.pop(0)
+        lone = Lone(self._own(), self._policy, msg)
+        try:
+            while lone.envelope is None:
+                await _wait(lone)
+                lone.turn()
+            return lone.envelope
+        finally:
+            lone.close()
 
     async def call(self, method: str, /, hostname: str | None = None, **params: Any) -> Any:
         """Run ``method`` with these parameters and return its result.
@@ -92,6 +93,6 @@ async def _stream(pipeline: Pipeline) -> AsyncIterator[Envelope]:
                 await _wait(pipeline)
 
 
-async def _wait(waiting: Flight | Pipeline) -> None:
+async def _wait(waiting: Lone | Pipeline) -> None:
     """Wait until there may be something to do."""
     await readable(waiting.filenos(), waiting.patience())

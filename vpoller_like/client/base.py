@@ -42,14 +42,20 @@ class NetworkClient:
 
     def _flight(self) -> Flight:
         """Return a flight over this process's connections."""
+        return Flight(self._own(), self._policy)
+
+    def _own(self) -> Requester:
+        requester = self._requesters.get(os.getpid())
+        if requester is None or requester.is_closed:
+            requester = self._made()
+        return requester
+
+    def _made(self) -> Requester:
         if not self._finalizer.alive:
             raise RuntimeError("the client is closed; make a new one")
-        requester = self._requesters.get(os.getpid())
-        if requester is None:
-            # Atomic, so that of two threads that come here at once both get the same one.
-            fresh = Requester(self._policy.endpoints, self._credentials)
-            requester = self._requesters.setdefault(os.getpid(), fresh)
-        return Flight(requester, self._policy)
+        # Atomic, so that of two threads that come here at once both get the same one.
+        fresh = Requester(self._policy.endpoints, self._credentials)
+        return self._requesters.setdefault(os.getpid(), fresh)
 
     def _close(self) -> None:
         self._finalizer()

@@ -9,16 +9,28 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
+from vpoller_like.client.draft import Draft
 from vpoller_like.client.lane import Lane, Leg, Parcel, Room, together
-from vpoller_like.client.outcome import Envelope, Refusal, refusal_of
-from vpoller_like.client.policy import Done, Exchange, Policy, Try, Wait
+from vpoller_like.client.outcome import Envelope, Refusal, is_success, refusal_of, success_in
+from vpoller_like.client.policy import Done, Policy, Try, Wait, new_id
 from vpoller_like.clock import Clock, monotonic
-from vpoller_like.errors import ProtocolError, Unreachable
+from vpoller_like.errors import ProtocolError, RequestError, Unreachable
 from vpoller_like.protocol.batch import parse_replies, read_replies
 from vpoller_like.protocol.limits import MAX_PACK
-from vpoller_like.transport.requester import Reply, Requester
+from vpoller_like.protocol.reply import failure_fields
+from vpoller_like.transport.requester import Channel, Reply, Requester
+
+
+class Sending(NamedTuple):
+    """What was sent, when, and how; and what was answered, if anything."""
+
+    at: float
+    endpoint: int
+    channel: Channel
+    token: bytes
+    reply: bytes | None
 
 
 class Flight:
@@ -45,15 +57,43 @@ class Flight:
         """Return how many requests are in the air."""
         return len(self._legs)
 
-    def launch(self, key: Hashable, message: dict[str, Any]) -> None:
+    def launch(self, key: Hashable, message: dict[str, Any], now: float | None = None) -> None:
         """Start a request; its envelope will be ``landed[key]``.
 
-        Raises ``TypeError`` where ``message`` is not a dict.
+        ``now`` is the time, if the caller has just looked. Raises ``TypeError`` where
+        ``message`` is not a dict.
         """
-        now = self._clock()
-        exchange = Exchange(self._policy, message, now, first=self._requester.preferred)
-        leg = self._legs[key] = Leg(key, exchange)
-        self._proceed(leg, now)
+        try:
+            draft = Draft(message, new_id, self._policy.max_request)
+        except RequestError as error:
+            self.landed[key] = failure_fields(error)
+            return
+        self.take_off(key, draft, self._clock() if now is None else now)
+
+    def take_off(self, key: Hashable, draft: Draft, now: float) -> None:
+        """Start a request that has been written."""
+        endpoint = self._requester.preferred
+        leg = self._legs[key] = Leg(key, self._policy, draft, now, endpoint)
+        if not leg.begin():
+            self._proceed(leg, now)
+            return
+        if leg.until < self._due:
+            self._due = leg.until
+        self._board(leg, endpoint)
+
+    def join(self, key: Hashable, draft: Draft, sending: Sending) -> None:
+        """Carry on a request that was sent at once, by a channel that was idle.
+
+        The channel is the flight's from now on.
+        """
+        leg = self._legs[key] = Leg(key, self._policy, draft, sending.at, sending.endpoint)
+        leg.begin()
+        lane = leg.lane = self._opened(sending.endpoint, sending.channel)
+        parcel = lane.sent[sending.token] = Parcel(sending.token, [leg], 0)
+        leg.depart(parcel, 0, sending.at)
+        self._await(leg, leg.until)
+        if sending.reply is not None:
+            self._land(lane, Reply(sending.token, sending.reply), self._clock())
 
     def turn(self) -> None:
         """Do all that can be done now.
@@ -115,9 +155,12 @@ class Flight:
     def _lane(self, endpoint: int) -> Lane:
         lane = self._current.get(endpoint)
         if lane is None:
-            lane = Lane(endpoint, self._requester.take(endpoint))
-            self._current[endpoint] = lane
-            self._lanes.append(lane)
+            lane = self._opened(endpoint, self._requester.take(endpoint))
+        return lane
+
+    def _opened(self, endpoint: int, channel: Channel) -> Lane:
+        lane = self._current[endpoint] = Lane(endpoint, channel)
+        self._lanes.append(lane)
         return lane
 
     def _serve(self, now: float) -> None:
@@ -158,10 +201,9 @@ class Flight:
             if parcel is None:
                 return
             for place, leg in enumerate(legs):
-                leg.exchange.on_sent(now)
-                leg.parcel, leg.place = parcel, place
+                # Later than what it was waited for until now: nothing runs out earlier.
+                leg.depart(parcel, place, now)
                 del lane.boarding[leg.key]
-                self._await(leg, leg.reply_until)
 
     def _land(self, lane: Lane, reply: Reply, now: float) -> None:
         parcel = lane.sent.get(reply.token)
@@ -169,7 +211,13 @@ class Flight:
             return
         if parcel.is_batch:
             self._unpack(lane, parcel, reply.body, now)
-        elif parcel.legs[0].exchange.on_reply(reply.body, now):
+            return
+        leg = parcel.legs[0]
+        envelope = success_in(reply.body, leg.draft.id)
+        if envelope is not None:
+            lane.settle(parcel, 0)
+            self._arrive(lane, leg, envelope)
+        elif leg.exchange.on_reply(reply.body, now):
             self._settle(lane, parcel, 0, now)
 
     def _unpack(self, lane: Lane, parcel: Parcel, body: bytes, now: float) -> None:
@@ -187,7 +235,12 @@ class Flight:
             return
         for place, value in pairs:
             leg = parcel.legs.get(place)
-            if leg is not None and _is_settled(leg, value, now):
+            if leg is None:
+                continue
+            if is_success(value, leg.draft.id):
+                lane.settle(parcel, place)
+                self._arrive(lane, leg, value)
+            elif _is_settled(leg, value, now):
                 self._settle(lane, parcel, place, now)
 
     def _settle(self, lane: Lane, parcel: Parcel, place: int, now: float) -> None:
@@ -198,8 +251,13 @@ class Flight:
         if envelope is None:
             self._proceed(leg, now)
         else:
-            self._requester.preferred = lane.endpoint
-            self._touch_down(leg, envelope)
+            self._arrive(lane, leg, envelope)
+
+    def _arrive(self, lane: Lane, leg: Leg, envelope: Envelope) -> None:
+        """This is a request's answer, by this lane."""
+        self._requester.preferred = lane.endpoint
+        del self._legs[leg.key]
+        self.landed[leg.key] = envelope
 
     def _touch_down(self, leg: Leg, envelope: Envelope) -> None:
         del self._legs[leg.key]

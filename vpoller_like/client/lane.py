@@ -6,11 +6,15 @@ import math
 from collections.abc import Hashable, Iterable, Iterator
 from typing import Any, NamedTuple
 
-from vpoller_like.client.policy import Exchange
+from vpoller_like.client.draft import Draft, first_ending
+from vpoller_like.client.policy import Exchange, Policy
 from vpoller_like.protocol.batch import join_requests
 from vpoller_like.protocol.encoding import Encoding
 from vpoller_like.protocol.limits import MAX_PACK
 from vpoller_like.transport.requester import Channel
+
+#: Seconds; what is less is not told to a broker.
+_MOMENT = 0.001
 
 
 class Room(NamedTuple):
@@ -35,7 +39,13 @@ class Leg:
     """One request in the air: what it waits for now, and until when."""
 
     __slots__ = (
-        "exchange",
+        "_endpoint",
+        "_exchange",
+        "_is_begun",
+        "_policy",
+        "_sent_at",
+        "_started",
+        "draft",
         "is_trying",
         "key",
         "lane",
@@ -46,9 +56,17 @@ class Leg:
         "until",
     )
 
-    def __init__(self, key: Hashable, exchange: Exchange) -> None:
+    def __init__(
+        self, key: Hashable, policy: Policy, draft: Draft, now: float, endpoint: int
+    ) -> None:
         self.key = key
-        self.exchange = exchange
+        self.draft = draft
+        self._policy = policy
+        self._started = now
+        self._endpoint = endpoint
+        self._exchange: Exchange | None = None
+        self._is_begun = False
+        self._sent_at: float | None = None
         self.lane: Lane | None = None
         #: Whether a try is under way, rather than the delay before one.
         self.is_trying = False
@@ -60,6 +78,51 @@ class Leg:
         self.reply_until = -math.inf
         #: Why no channel could be opened.
         self.reason = ""
+
+    @property
+    def exchange(self) -> Exchange:
+        """What knows how the request goes on.
+
+        Most requests end with their first try, and nobody asks for it: it is made when
+        somebody does, as if it had been there from the start.
+        """
+        if self._exchange is None:
+            start = self._started
+            exchange = Exchange(self._policy, self.draft, start, first=self._endpoint)
+            if self._is_begun:
+                exchange.next_action(start)
+            if self._sent_at is not None:
+                exchange.on_sent(self._sent_at)
+            self._exchange = exchange
+        return self._exchange
+
+    def begin(self) -> bool:
+        """Begin the first try without :attr:`exchange`, if that can be; else do nothing."""
+        policy = self._policy
+        if not (policy.first_ending and self.draft.is_plain):
+            return False
+        self._is_begun = self.is_trying = True
+        self.reply_until = self._started + policy.timeout
+        self.until = self._started + policy.first_patience
+        return True
+
+    def body(self, now: float) -> bytes:
+        """Return the request as it is to be sent now."""
+        if self._exchange is None and self._is_begun:
+            elapsed = now - self._started
+            if elapsed < _MOMENT:
+                return self.draft.start + self._policy.first_ending
+            policy = self._policy
+            return self.draft.start + first_ending(policy.budget - policy.way_back - elapsed)
+        return self.exchange.body(now)
+
+    def depart(self, parcel: Parcel, place: int, now: float) -> None:
+        """It has been sent there."""
+        self.parcel, self.place, self.until = parcel, place, self.reply_until
+        if self._exchange is None:
+            self._sent_at = now
+        else:
+            self._exchange.on_sent(now)
 
 
 class Parcel:
@@ -132,7 +195,7 @@ def together(
     # A bracket, and each body with a comma or the other bracket.
     size = 1
     for leg in legs:
-        body = leg.exchange.body(now)
+        body = leg.body(now)
         if group and (len(group) >= room.requests or size + len(body) + 1 > room.bytes):
             yield group, bodies
             group, bodies, size = [], [], 1

@@ -16,6 +16,7 @@ from vpoller_like.errors import (
     VPollerError,
     error_from_code,
 )
+from vpoller_like.protocol.encoding import decode_object
 from vpoller_like.protocol.reply import FAILURE, SUCCESS, failure_fields, parse_reply
 
 #: A request's or reply's fields.
@@ -109,6 +110,26 @@ def malformed(error: ProtocolError, endpoint: str) -> Envelope:
             reply=error.data.decode("utf-8", "replace"),
         )
     )
+
+
+def is_success(value: Any, request_id: str) -> bool:
+    """Say whether ``value`` is a success that names the request of this id, or none.
+
+    Nothing else is to be known of such a reply.
+    """
+    if type(value) is not dict or value.get("success") != SUCCESS:
+        return False
+    meta = value.get("meta")
+    return meta is None or (type(meta) is dict and meta.get("id") == request_id)
+
+
+def success_in(body: bytes, request_id: str) -> Envelope | None:
+    """Return the reply in ``body`` if that is such a success."""
+    try:
+        envelope = decode_object(body)
+    except ProtocolError:
+        return None
+    return envelope if is_success(envelope, request_id) else None
 
 
 def code_of(envelope: Envelope) -> str:

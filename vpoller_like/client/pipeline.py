@@ -54,9 +54,10 @@ class Pipeline:
 
     def turn(self) -> Envelope | None:
         """Do all that can be done now; return the next envelope in order, if it is there."""
-        if self.is_due:
+        landed = self._flight.landed
+        if self._handed not in landed or self._clock() >= self._look_again:
             self._look()
-        envelope = self._flight.landed.pop(self._handed, None)
+        envelope = landed.pop(self._handed, None)
         if envelope is not None:
             self._handed += 1
         return envelope
@@ -73,8 +74,9 @@ class Pipeline:
     def _look(self) -> None:
         self._flight.turn()
         while (room := self._room()) and (requests := self._source.draw(room)):
+            now = self._clock()
             for request in requests:
-                self._launch(request)
+                self._launch(request, now)
             self._flight.turn()
             if self._handed in self._flight.landed:
                 break
@@ -87,11 +89,11 @@ class Pipeline:
         ahead = self._handed + self._window * _AHEAD - self._drawn
         return max(0, min(self._window - len(self._flight), ahead))
 
-    def _launch(self, request: Request) -> None:
+    def _launch(self, request: Request, now: float) -> None:
         if isinstance(request, RequestError):
             self._flight.landed[self._drawn] = failure_fields(request)
         else:
-            self._flight.launch(self._drawn, request)
+            self._flight.launch(self._drawn, request, now)
         self._drawn += 1
 
     def __enter__(self) -> Pipeline:

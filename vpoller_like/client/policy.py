@@ -31,18 +31,18 @@ import math
 import os
 import random
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
 from vpoller_like.backoff import exponential
 from vpoller_like.client import outcome
-from vpoller_like.client.draft import Draft, Moment
+from vpoller_like.client.draft import Draft, Moment, first_ending
 from vpoller_like.client.outcome import Envelope
-from vpoller_like.errors import ConfigError, ProtocolError, RequestError, TooLarge
-from vpoller_like.protocol.encoding import Encoding, encode
+from vpoller_like.errors import ConfigError, ProtocolError, RequestError
+from vpoller_like.protocol.encoding import Encoding, decode_object, encode
 from vpoller_like.protocol.limits import MAX_REQUEST
-from vpoller_like.protocol.reply import SUCCESS, failure_fields, parse_reply, require_reply
+from vpoller_like.protocol.reply import SUCCESS, failure_fields, require_reply
 
 #: Seconds that an endpoint gets to connect in the first round, where there are others; a
 #: quarter of the time-out, if that is less.
@@ -68,11 +68,28 @@ class Policy(msgspec.Struct, frozen=True):
     timeout: float = 3.0
     retries: int = 3
     max_request: int = MAX_REQUEST
+    #: Follow from the others: what ends the body of a first send (:func:`~.draft.first_ending`),
+    #: empty if no try is worth it; and the seconds that a first try waits for a connection.
+    first_ending: bytes = b""
+    first_patience: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.budget > _MOMENT:
+            ending = first_ending(self.budget - self.way_back)
+            msgspec.structs.force_setattr(self, "first_ending", ending)
+        is_alone = len(self.endpoints) == 1
+        first = self.timeout if is_alone else min(FIRST_PATIENCE, self.timeout / 4)
+        msgspec.structs.force_setattr(self, "first_patience", first)
 
     @property
     def budget(self) -> float:
         """Seconds that a request may take in all."""
         return self.timeout * self.retries
+
+    @property
+    def way_back(self) -> float:
+        """Seconds that an answer at the deadline has to come back."""
+        return min(WAY_BACK, self.timeout / 10)
 
 
 def policy(endpoint: str | Sequence[str], timeout: float, retries: int, max_request: int) -> Policy:
@@ -97,7 +114,7 @@ def _require_number(name: str, value: object, unit: str, *, whole: bool) -> None
         raise ConfigError(f"{name}: expected {kind} of {unit} above 0, got {value!r}")
 
 
-class Try(NamedTuple):
+class Try(msgspec.Struct, frozen=True, gc=False):
     """Send the request to ``endpoint`` (an index).
 
     Give up connecting at ``connect_until``, and waiting for the reply at ``until``.
@@ -108,13 +125,13 @@ class Try(NamedTuple):
     until: float
 
 
-class Wait(NamedTuple):
+class Wait(msgspec.Struct, frozen=True, gc=False):
     """Ask again at ``until``."""
 
     until: float
 
 
-class Done(NamedTuple):
+class Done(msgspec.Struct, frozen=True):
     """The request's end."""
 
     envelope: Envelope
@@ -131,17 +148,17 @@ def new_id() -> str:
 class Exchange:
     """One request, from its first try to its envelope. Times are monotonic seconds.
 
-    ``message`` is the request as the caller wrote it; ``first`` the endpoint to begin with.
-    Raises ``TypeError`` where ``message`` is not a dict.
+    ``message`` is the request as the caller wrote it, or its draft; ``first`` the endpoint to
+    begin with. Raises ``TypeError`` where ``message`` is neither.
     """
 
     __slots__ = (
+        "_answer_by",
         "_counts",
         "_doubt_since",
         "_doubtful",
         "_draft",
         "_endpoint",
-        "_final",
         "_give_up",
         "_jitter",
         "_policy",
@@ -150,12 +167,13 @@ class Exchange:
         "_sent_at",
         "_shut",
         "_started",
+        "envelope",
     )
 
     def __init__(
         self,
         policy: Policy,
-        message: dict[str, Any],
+        message: dict[str, Any] | Draft,
         now: float,
         *,
         first: int = 0,
@@ -167,6 +185,8 @@ class Exchange:
         self._endpoint = first % len(policy.endpoints)
         self._started = now
         self._give_up = now + policy.budget
+        #: When a broker's answer would still be in time.
+        self._answer_by = self._give_up - policy.way_back
         self._resume = now
         self._sent_at = now
         self._doubt_since: float | None = None
@@ -175,44 +195,40 @@ class Exchange:
         self._shut: frozenset[int] = _NONE
         self._counts = outcome.Counts()
         self._refusal: Envelope | None = None
-        self._final: Envelope | None = None
-        self._draft = self._drafted(message, new_id)
-
-    def _drafted(self, message: dict[str, Any], new_id: Callable[[], str]) -> Draft | None:
-        """Return the draft of ``message``, or settle the request where there can be none."""
+        #: The request's end, once it has been reached.
+        self.envelope: Envelope | None = None
+        self._draft: Draft | None = None
+        if isinstance(message, Draft):
+            self._draft = message
+            return
         try:
-            draft = Draft(message, new_id)
-            if not draft.fits(self._policy.max_request):
-                raise _too_large(draft.size(), self._policy.max_request)
+            self._draft = Draft(message, new_id, policy.max_request)
         except RequestError as error:
-            self._final = failure_fields(error)
-            return None
-        return draft
+            self.envelope = failure_fields(error)
 
     # What to do -------------------------------------------------------------------------
 
     def next_action(self, now: float) -> Action:
         """Return what to do now; each ``Try`` begins a try."""
-        if self._final is None and self._is_spent(now):
-            self._final = self._last_outcome(now)
-        if self._final is not None:
-            return Done(self._final)
+        if self.envelope is None and self._is_spent(now):
+            self.envelope = self._last_outcome(now)
+        if self.envelope is not None:
+            return Done(self.envelope)
         if self._resume > now:
             return Wait(self._resume)
         self._counts.tries += 1
         until = min(now + self._policy.timeout, self._give_up)
         return Try(self._endpoint, min(until, now + self._patience()), until)
 
-    @property
-    def envelope(self) -> Envelope | None:
-        """The request's end, if it has been reached."""
-        return self._final
-
     def body(self, now: float) -> bytes:
         """Return the request as it is to be sent now."""
-        if self._draft is None:
+        draft = self._draft
+        if draft is None:
             raise ValueError("a request that cannot be written has no body")
-        return self._draft.body(
+        if draft.is_plain and self._doubt_since is None:
+            # As nearly always: whole tries are left, and nothing is to be said of earlier ones.
+            return draft.start + first_ending(self._answer_by - now)
+        return draft.body(
             Moment(
                 now - self._started,
                 0.0 if self._doubt_since is None else now - self._doubt_since,
@@ -247,8 +263,7 @@ class Exchange:
         count = len(self._policy.endpoints)
         if count == 1:
             return self._policy.timeout
-        first = min(FIRST_PATIENCE, self._policy.timeout / 4)
-        return first * 2.0 ** min(self._counts.unconnected // count, 30)
+        return self._policy.first_patience * 2.0 ** min(self._counts.unconnected // count, 30)
 
     def _remaining(self, now: float) -> float:
         """Return the seconds within which a broker's answer would still be in time.
@@ -258,8 +273,7 @@ class Exchange:
         """
         timeout = self._policy.timeout
         sends_left = self._policy.retries - self._counts.unanswered
-        left = min(self._give_up - now, sends_left * timeout)
-        return max(0.0, left - min(WAY_BACK, timeout / 10))
+        return max(0.0, min(self._answer_by - now, sends_left * timeout - self._policy.way_back))
 
     # What came of it --------------------------------------------------------------------
 
@@ -305,10 +319,12 @@ class Exchange:
         One that names another request's id is not ours, and is passed over.
         """
         try:
-            envelope = parse_reply(body)
+            value = decode_object(body)
+            if value.get("success") != SUCCESS:
+                require_reply(value, body)
         except ProtocolError as error:
             return self._be_baffled(error)
-        return self._take(envelope, now)
+        return self._take(value, now)
 
     def on_value(self, value: Any, now: float) -> bool:
         """Take a reply that has been decoded, as :meth:`on_reply` does."""
@@ -319,24 +335,24 @@ class Exchange:
         return self._take(envelope, now)
 
     def _be_baffled(self, error: ProtocolError) -> bool:
-        self._final = outcome.malformed(error, self._policy.endpoints[self._endpoint])
+        self.envelope = outcome.malformed(error, self._policy.endpoints[self._endpoint])
         return True
 
     def _take(self, envelope: Envelope, now: float) -> bool:
-        if self._is_for_another(envelope):
+        meta = envelope.get("meta")
+        if meta is not None and self._is_for_another(meta):
             return False
         if envelope["success"] == SUCCESS:
-            self._final = envelope
+            self.envelope = envelope
             return True
         code = outcome.code_of(envelope)
         if code in ("busy", "shutting_down"):
             self._be_refused(envelope, code, now)
         else:
-            self._final = envelope
+            self.envelope = envelope
         return True
 
-    def _is_for_another(self, envelope: Envelope) -> bool:
-        meta = envelope.get("meta")
+    def _is_for_another(self, meta: Any) -> bool:
         named = meta.get("id") if isinstance(meta, dict) else None
         return named is not None and self._draft is not None and named != self._draft.id
 
@@ -370,12 +386,3 @@ class Exchange:
         count = len(self._policy.endpoints)
         following = [(self._endpoint + step) % count for step in range(1, count + 1)]
         self._endpoint = next((i for i in following if i not in self._shut), following[0])
-
-
-def _too_large(size: int, limit: int) -> TooLarge:
-    return TooLarge(
-        f"the request is {size} bytes, more than the {limit} allowed; send less, or raise "
-        "max_request here and at the broker",
-        size=size,
-        limit=limit,
-    )

@@ -7,6 +7,7 @@ from typing import Any
 
 from vpoller_like.client.base import NetworkClient
 from vpoller_like.client.call import message_of
+from vpoller_like.client.lone import Lone
 from vpoller_like.client.outcome import Envelope, result_of
 from vpoller_like.client.pipeline import Pipeline
 from vpoller_like.client.source import Source
@@ -37,13 +38,14 @@ class VPollerClient(NetworkClient):
         so is a request that cannot be written or is too large. Raises ``TypeError`` where
         ``msg`` is not a dict, ``RuntimeError`` after :meth:`close`.
         """
-        with self._flight() as flight:
-            flight.launch(0, msg)
-            flight.turn()
-            while 0 not in flight.landed:
-                wait(flight.filenos(), flight.patience())
-                flight.turn()
-            return flight.landed.pop(0)
+        lone = Lone(self._own(), self._policy, msg)
+        try:
+            while lone.envelope is None:
+                lone.wait()
+                lone.turn()
+            return lone.envelope
+        finally:
+            lone.close()
 
     def call(self, method: str, /, hostname: str | None = None, **params: Any) -> Any:
         """Run ``method`` with these parameters and return its result.

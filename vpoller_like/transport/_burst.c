@@ -17,13 +17,14 @@
 #include <string.h>
 
 /* burst.py takes no other one: a file of another version may be left over from a build. */
-#define INTERFACE 2
+#define INTERFACE 3
 
 /* libzmq's own numbers (zmq.h). */
 #define DONTWAIT 1
 #define SNDMORE 2
 #define EVENTS 15
 #define POLLIN 1
+#define POLLOUT 2
 /* A zmq_msg_t has this size and alignment from 4.1 on, in every libzmq 4. */
 typedef union {
     unsigned char room[64];
@@ -557,14 +558,12 @@ socket_receive(Socket *self, PyObject *const *args, Py_ssize_t nargs)
     return result;
 }
 
-static PyObject *
-socket_pending(Socket *self, PyObject *Py_UNUSED(ignored))
+/* What is possible now: POLLIN, POLLOUT; -1 for a failure. */
+static int
+socket_events(Socket *self)
 {
-    /* What a call that failed has left. */
-    if (self->ready != NULL || self->head < self->tail)
-        Py_RETURN_TRUE;
     if (socket_begin(self) < 0)
-        return NULL;
+        return -1;
     int events = 0, number = 0;
     do {
         size_t size = sizeof events;
@@ -575,9 +574,35 @@ socket_pending(Socket *self, PyObject *Py_UNUSED(ignored))
     self->busy = 0;
     if (number != 0) {
         raise_number(self->library, number);
-        return NULL;
+        return -1;
     }
-    return PyBool_FromLong(events & POLLIN);
+    return events;
+}
+
+/* What a call that failed has left. */
+static int
+socket_has_left(Socket *self)
+{
+    return self->ready != NULL || self->head < self->tail;
+}
+
+static PyObject *
+socket_pending(Socket *self, PyObject *Py_UNUSED(ignored))
+{
+    if (socket_has_left(self))
+        Py_RETURN_TRUE;
+    int events = socket_events(self);
+    return events < 0 ? NULL : PyBool_FromLong(events & POLLIN);
+}
+
+static PyObject *
+socket_look(Socket *self, PyObject *Py_UNUSED(ignored))
+{
+    int events = socket_events(self);
+    if (events < 0)
+        return NULL;
+    return PyTuple_Pack(2, events & POLLIN || socket_has_left(self) ? Py_True : Py_False,
+                        events & POLLOUT ? Py_True : Py_False);
 }
 
 /* Sending -------------------------------------------------------------------------------- */
@@ -989,6 +1014,8 @@ static PyMethodDef socket_methods[] = {
      PyDoc_STR("receive(count, max_frames, asks_users) -> (messages, has_more)")},
     {"pending", (PyCFunction)socket_pending, METH_NOARGS,
      PyDoc_STR("pending() -> whether there is something to receive")},
+    {"look", (PyCFunction)socket_look, METH_NOARGS,
+     PyDoc_STR("look() -> whether there is something to receive, and whether one can send")},
     {"send", (PyCFunction)socket_send, METH_O, PyDoc_STR("send(frames) -> Sent")},
     {"send_all", (PyCFunction)socket_send_all, METH_O,
      PyDoc_STR("send_all(messages) -> list of Sent")},

@@ -20,7 +20,7 @@ from vpoller_like.transport.message import Message, Sent
 from vpoller_like.transport.pure import BURST_BYTES, SKIPPED_PER_TURN, PureSocket
 
 #: What the extension calls what it offers. A file of another version may be left from a build.
-_INTERFACE = 2
+_INTERFACE = 3
 
 
 class Socket(Protocol):
@@ -48,6 +48,9 @@ class Socket(Protocol):
 
     def pending(self) -> bool:
         """Say whether there is something to receive. The descriptor tells of changes after this."""
+
+    def look(self) -> tuple[bool, bool]:
+        """Say what :meth:`pending` does, and whether a message could be sent to somebody."""
 
     def close(self) -> None:
         """Use the socket no more; it is not closed by this."""

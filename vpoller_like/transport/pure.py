@@ -14,12 +14,13 @@ from typing import Any
 
 import zmq
 
-from vpoller_like.transport.message import Message, Sent
+from vpoller_like.transport.message import DONE, FULL, GONE, Message, Sent
 from vpoller_like.transport.whole import send_whole
 
 _NOBLOCK = int(zmq.NOBLOCK)
 _EVENTS = int(zmq.EVENTS)
 _POLLIN = int(zmq.POLLIN)
+_POLLOUT = int(zmq.POLLOUT)
 
 #: Bytes at which a burst ends: what is read is held at once.
 BURST_BYTES = 8 << 20
@@ -89,10 +90,10 @@ class PureSocket:
         """Send a message whole, or not at all."""
         self._open()
         try:
-            return Sent.DONE if send_whole(self._base.send, frames) else Sent.FULL
+            return DONE if send_whole(self._base.send, frames) else FULL
         except zmq.ZMQError as error:
             if error.errno == zmq.EHOSTUNREACH:
-                return Sent.GONE
+                return GONE
             raise
 
     def send_all(self, messages: Sequence[Sequence[bytes]]) -> list[Sent]:
@@ -101,8 +102,8 @@ class PureSocket:
         outcomes: list[Sent] = []
         for frames in messages:
             peer = frames[0] if self._routed else b""
-            sent = Sent.FULL if peer in full else self.send(frames)
-            if sent is Sent.FULL:
+            sent = FULL if peer in full else self.send(frames)
+            if sent is FULL:
                 full.add(peer)
             outcomes.append(sent)
         return outcomes
@@ -111,6 +112,12 @@ class PureSocket:
         """Say whether there is something to receive."""
         self._open()
         return bool(self._base.get(_EVENTS) & _POLLIN)
+
+    def look(self) -> tuple[bool, bool]:
+        """Say what :meth:`pending` does, and whether a message could be sent to somebody."""
+        self._open()
+        events = self._base.get(_EVENTS)
+        return bool(events & _POLLIN), bool(events & _POLLOUT)
 
     def close(self) -> None:
         """Use the socket no more; it is not closed by this."""

@@ -8,6 +8,8 @@ of the delimiter; brokers echo it, and a reply is known by it.
 
 from __future__ import annotations
 
+import math
+import select
 import struct
 import threading
 from typing import Any, NamedTuple
@@ -22,9 +24,6 @@ from vpoller_like.transport.curve import Credentials
 from vpoller_like.transport.handshake import Handshakes
 from vpoller_like.transport.message import Sent
 
-_EVENTS = int(zmq.EVENTS)
-_POLLIN = int(zmq.POLLIN)
-_POLLOUT = int(zmq.POLLOUT)
 _FD = int(zmq.FD)
 _IPV6 = int(zmq.IPV6)
 
@@ -42,6 +41,15 @@ _REPLY_FRAMES = 3
 #: Messages that are read at once, one time after the other, in one :meth:`Channel.receive`. It
 #: ends: a broker that floods its clients does not keep them from their deadlines.
 _COUNTS = (1, 2, 4, 8, 16, 32, *[64] * 16)
+#: Messages that are read, and answer something else, in one :meth:`Channel.reply_to`.
+_STRAYS = 64
+#: Seconds; a wait for longer is not limited.
+_LONGEST = 86_400.0
+#: A member of an enumeration is several times the price of a global.
+_DONE = Sent.DONE
+_token = struct.Struct(">I").pack
+
+_CLOSED = "the client is closed; make a new one"
 
 #: Idle connections kept for one endpoint; more calls at once than this open new ones.
 MAX_IDLE = 32
@@ -76,6 +84,7 @@ class Channel:
         # child drops what it may not close.
         self._socket: Any = None
         self._burst: Any = None
+        self._poll: Any = None
         try:
             self._socket = zmq.backend.Socket(context, zmq.DEALER)
             for option, value in _OPTIONS.items():
@@ -105,15 +114,15 @@ class Channel:
     def send(self, body: bytes) -> bytes | None:
         """Send a message; return its token, or ``None`` if there is no connection."""
         self._count += 1
-        token = struct.pack(">I", self._count & 0xFFFFFFFF)
-        return token if self._burst.send((token, b"", body)) is Sent.DONE else None
+        token = _token(self._count & 0xFFFFFFFF)
+        return token if self._burst.send((token, b"", body)) is _DONE else None
 
     def receive(self) -> list[Reply]:
         """Return the replies that have arrived, and renew :attr:`connected`."""
         replies: list[Reply] = []
         # One message at first: that nothing more is there, the look says for less.
         for count in _COUNTS:
-            self.has_more = bool(self._look() & _POLLIN)
+            self.has_more = self.look()
             if not self.has_more:
                 break
             messages, _ = self._burst.receive(count, _REPLY_FRAMES + 1, False)
@@ -124,14 +133,44 @@ class Channel:
             )
         return replies
 
-    def _look(self) -> int:
+    def reply_to(self, token: bytes) -> bytes | None:
+        """Return the body of the reply to the request of this ``token``, and drop others.
+
+        ``None`` if it has not arrived; :attr:`connected` is renewed then.
+        """
+        for _ in range(_STRAYS):
+            messages, _ = self._burst.receive(1, _REPLY_FRAMES + 1, False)
+            if messages:
+                frames: list[bytes] = messages[0].frames
+                if len(frames) == _REPLY_FRAMES and frames[0] == token and not frames[1]:
+                    return frames[2]
+                continue
+            self.has_more = self.look()
+            if not self.has_more:
+                return None
+        self.has_more = True
+        return None
+
+    def look(self) -> bool:
+        """Renew :attr:`connected`, and say whether something has arrived."""
         # One look for both: a second one would swallow the descriptor's signal for a reply
         # that came after the first.
-        events: int = self._socket.get(_EVENTS)
-        self.connected = bool(events & _POLLOUT)
+        is_readable: bool
+        is_readable, self.connected = self._burst.look()
         if self._handshakes is not None:
             self._follow(self._handshakes)
-        return events
+        return is_readable
+
+    def wait(self, seconds: float) -> None:
+        """Return when something may have changed on a channel that was connected.
+
+        After so many ``seconds`` at the latest; as for :meth:`filenos`, after a look that found
+        nothing.
+        """
+        if self._poll is None:
+            self._poll = select.poll()
+            self._poll.register(self._fileno, select.POLLIN)
+        self._poll.poll(max(0, math.ceil(seconds * 1000)) if seconds < _LONGEST else -1)
 
     def _follow(self, handshakes: Handshakes) -> None:
         if not self.connected:
@@ -169,7 +208,8 @@ class Requester:
         self._context: Any = None
         self._idle: list[list[Channel]] = [[] for _ in endpoints]
         self._lent = 0
-        self._closed = False
+        #: Nothing is lent any more.
+        self.is_closed = False
 
     def take(self, endpoint: int) -> Channel:
         """Return a channel to the endpoint with this index, connected or connecting.
@@ -178,8 +218,8 @@ class Requester:
         :meth:`close`.
         """
         with self._lock:
-            if self._closed:
-                raise RuntimeError("the client is closed; make a new one")
+            if self.is_closed:
+                raise RuntimeError(_CLOSED)
             context = self._opened_context(self._endpoints[endpoint])
             channel = _live(self._idle[endpoint])
             self._lent += 1
@@ -191,14 +231,29 @@ class Requester:
             self._returned()
             raise
 
+    def take_idle(self, endpoint: int) -> Channel | None:
+        """Return the channel that came back last, without a look whether it is connected still.
+
+        ``None`` where there is none. Raises ``RuntimeError`` after :meth:`close`.
+        """
+        with self._lock:
+            if self.is_closed:
+                raise RuntimeError(_CLOSED)
+            idle = self._idle[endpoint]
+            if not idle:
+                return None
+            self._lent += 1
+            return idle.pop()
+
     def give_back(self, endpoint: int, channel: Channel, *, clean: bool) -> None:
         """Take ``channel`` back; keep it if it is ``clean``, that is, owes no reply."""
         with self._lock:
-            keep = clean and not self._closed and len(self._idle[endpoint]) < MAX_IDLE
-            if keep:
-                self._idle[endpoint].append(channel)
-        if not keep:
-            channel.close()
+            idle = self._idle[endpoint]
+            if clean and not self.is_closed and len(idle) < MAX_IDLE:
+                idle.append(channel)
+                self._lent -= 1
+                return
+        channel.close()
         self._returned()
 
     def discard(self, endpoint: int) -> None:
@@ -211,7 +266,7 @@ class Requester:
     def close(self) -> None:
         """Close everything that is not lent; what is lent is closed when it comes back."""
         with self._lock:
-            self._closed = True
+            self.is_closed = True
         for endpoint in range(len(self._endpoints)):
             self.discard(endpoint)
         self._end_context()
@@ -232,7 +287,7 @@ class Requester:
     def _end_context(self) -> None:
         """Terminate the context once nothing uses it: with a socket open it would block."""
         with self._lock:
-            if not self._closed or self._lent:
+            if not self.is_closed or self._lent:
                 return
             context, self._context = self._context, None
         if context is not None:
