@@ -89,7 +89,7 @@ def test_a_connection_that_libzmq_gives_up_is_made_anew(
         ours = sockets.router()
         now, deadline = 100.0, time.monotonic() + PATIENCE
         bind_by(ours, endpoint, deadline)
-        while links[0].send([b"hello"]) is not Sent.DONE:
+        while links.ports[0].send([b"hello"]) is not Sent.DONE:
             links.look(now)
             now += LOOK
             assert time.monotonic() < deadline, "the worker does not come back"

@@ -53,9 +53,9 @@ class Executor:
 
     def feed(self, event: ev.Event) -> None:
         for action in self.rig.handle(event):
-            if isinstance(action, ev.Run):
-                assert action.key not in self.begun
-                self.waiting.append(action.key)
+            if isinstance(action, ev.Submit):
+                assert self.begun.isdisjoint(run.key for run in action.runs)
+                self.waiting.extend(run.key for run in action.runs)
             elif isinstance(action, ev.Recall):
                 back = [key for key in self.waiting if key in action.keys]
                 self.waiting = [key for key in self.waiting if key not in back]

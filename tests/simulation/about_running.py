@@ -50,7 +50,7 @@ class LivingMemoryIsAsked(Invariant):
         index = self.oracle.brokers.index(life.place)
         for process in (p for place in self.oracle.workers for p in place.living):
             run = process.core._ledger.runs.by_id(*key)
-            if run is None or run.held.fingerprint != item.fingerprint or run.given_at >= since:
+            if run is None or run.item.fingerprint != item.fingerprint or run.given_at >= since:
                 continue
             if self._is_within_reach(life, process, index, since):
                 self.fail(f"{life.name} runs {key} anew, though {process.name} knows it")

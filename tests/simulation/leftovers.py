@@ -45,12 +45,12 @@ def of_worker(core: WorkerCore) -> dict[str, Any]:
             "waiting": list(ledger.runs.waiting),
             "running": list(ledger.runs.running),
             "stuck": list(ledger.runs.stuck),
-            "numbers": ledger.runs._by_task,
+            "numbers": ledger.runs.numbers,
             "ids": ledger.runs._by_id,
             "unacknowledged": [list(link.outbox) for link in core._links if link.outbox],
             "remembered": len(ledger.memory),
             "remembered bytes": ledger.memory.bytes,
-            "unwanted": ledger._unwanted,
+            "unwanted": ledger.unwanted,
             "actions": core._out,
         }
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 from tests.simulation import catalogue
@@ -12,6 +12,7 @@ from vpoller_like.protocol.encoding import Encoding, encode
 from vpoller_like.protocol.reply import failure_fields
 from vpoller_like.protocol.worker import Assignment
 from vpoller_like.worker import events as ev
+from vpoller_like.worker.run import Run
 
 
 class Execution(NamedTuple):
@@ -70,7 +71,7 @@ class SimExecutor:
         self._idle = threads
         self._threads = threads
         self._wake = wake
-        self._jobs: deque[ev.Run] = deque()
+        self._jobs: deque[Run] = deque()
         self._started: list[ev.Started] = []
         self._finished: list[ev.Finished] = []
         self._late: list[tuple[int, Execution]] = []
@@ -82,10 +83,11 @@ class SimExecutor:
         """Whether a thread runs something."""
         return self._idle < self._threads
 
-    def submit(self, job: ev.Run) -> None:
-        """Run this after all that was submitted before."""
-        self._jobs.append(job)
-        self._world.after(0.00002, self._take)
+    def submit(self, runs: Iterable[Run]) -> None:
+        """Run these after all that was submitted before."""
+        for run in runs:
+            self._jobs.append(run)
+            self._world.after(0.00002, self._take)
 
     def take_back(self, keys: list[int]) -> list[int]:
         """Return those of ``keys`` that no thread has taken, and none will."""
@@ -115,11 +117,11 @@ class SimExecutor:
             self._idle -= 1
             self._begin(self._jobs.popleft())
 
-    def _begin(self, job: ev.Run) -> None:
-        execution = self._executions.begin(self._process, job.assignment)
-        self._world.note(self._process, "runs", f"{job.assignment.method} #{execution.number}")
+    def _begin(self, job: Run) -> None:
+        execution = self._executions.begin(self._process, job.item)
+        self._world.note(self._process, "runs", f"{job.item.method} #{execution.number}")
         self._started.append(ev.Started(job.key, self._world.now))
-        seconds = catalogue.duration(self._world, job.assignment.method)
+        seconds = catalogue.duration(self._world, job.item.method)
         if seconds is not None:
             self._world.after(seconds, self._end, job.key, execution)
 

@@ -210,8 +210,8 @@ class WorkerProcess:
         match action:
             case ev.Send():
                 return self._send(action)
-            case ev.Run():
-                self.executor.submit(action)
+            case ev.Submit():
+                self.executor.submit(action.runs)
             case ev.Recall():
                 keys = self.executor.take_back(list(action.keys))
                 return ev.Recalled(keys) if keys else None

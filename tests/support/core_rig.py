@@ -56,8 +56,8 @@ class Rig:
         for action in self.out:
             if isinstance(action, ev.Send) and isinstance(action.message, wire.Hello):
                 self.sessions[action.link] = action.message.session
-            elif isinstance(action, ev.Run):
-                self.keys[action.assignment.task] = action.key
+            elif isinstance(action, ev.Submit):
+                self.keys.update((run.item.task, run.key) for run in action.runs)
         return self.out
 
     def tick(self, after: float = 0.0) -> list[ev.Action]:
@@ -140,4 +140,4 @@ class Rig:
 
     def runs(self) -> list[int]:
         """Return the tasks that the last call gave to the executor."""
-        return [action.assignment.task for action in self.actions(ev.Run)]
+        return [run.item.task for action in self.actions(ev.Submit) for run in action.runs]

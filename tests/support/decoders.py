@@ -421,10 +421,11 @@ class WorkerCore(Wire):
     def _play(self, actions: Sequence[Any]) -> None:
         """Be the executor: note what is to be run, and give back what is asked for."""
         for action in actions:
-            if isinstance(action, wev.Run):
-                assert action.key not in self._begun, "the same run was given twice"
-                self._begun.add(action.key)
-                self._keys[action.key] = action.assignment.task
+            if isinstance(action, wev.Submit):
+                for run in action.runs:
+                    assert run.key not in self._begun, "the same run was given twice"
+                    self._begun.add(run.key)
+                    self._keys[run.key] = run.item.task
             elif isinstance(action, wev.Recall):
                 back = [key for key in action.keys if self._keys.pop(key, None) is not None]
                 self._play(self._rig.handle(wev.Recalled(back)))
@@ -443,7 +444,8 @@ class WorkerCore(Wire):
         rig = self._rig
         rig.welcome(1)
         actions = rig.give(task(self._number), link=1)
-        runs = [action.key for action in actions if isinstance(action, wev.Run)]
+        given = [action.runs for action in actions if isinstance(action, wev.Submit)]
+        runs = [run.key for runs in given for run in runs]
         assert len(runs) == 1, "the honest broker's task is not run"
         out = rig.handle(wev.Progress([], [wev.Finished(runs[0], "", 100, b"{}")]))
         out = [*out, *rig.tick(0.01)]

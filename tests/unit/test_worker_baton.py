@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from vpoller_like.worker.alarm import Alarm
-from vpoller_like.worker.baton import LEASE, Baton
+from vpoller_like.worker.alarm import NEVER, Alarm
+from vpoller_like.worker.baton import LEASE, RARE, Baton
 
 PATIENCE = 10.0
 
@@ -77,9 +77,9 @@ def relay() -> Iterator[Relay]:
 
 def test_what_is_laid_down_can_be_taken_up_again(relay: Relay) -> None:
     relay.baton.lay_down()
-    assert not relay.baton.is_taken
+    assert not relay.baton.is_taken()
     assert relay.baton.take_up()
-    assert relay.baton.is_taken
+    assert relay.baton.is_taken()
     assert not relay.baton.take_up()
 
 
@@ -102,7 +102,7 @@ def test_after_the_lease_the_one_who_stands_in_takes_over(relay: Relay) -> None:
     relay.now += LEASE
     relay.ring()
     assert relay.taken.is_set()
-    assert relay.baton.is_taken
+    assert relay.baton.is_taken()
     assert not relay.baton.take_up()
 
 
@@ -119,6 +119,25 @@ def test_the_alarm_is_set_once_in_a_lease_at_most(relay: Relay) -> None:
         assert relay.baton.take_up()
         relay.now += LEASE / 8
     assert relay.bell.sets == [2 * LEASE, 2 * LEASE]
+
+
+def test_where_tasks_are_rare_the_alarm_wakes_nobody(relay: Relay) -> None:
+    for _ in range(2):
+        relay.now += RARE + LEASE
+        relay.baton.lay_down()
+        assert relay.baton.take_up()
+    assert relay.bell.sets == [RARE, NEVER, RARE, NEVER]
+
+
+def test_of_rare_tasks_one_that_outlasts_the_lease_is_taken_over_from(relay: Relay) -> None:
+    relay.now += RARE + LEASE
+    relay.baton.lay_down()
+    assert relay.bell.sets == [RARE]
+    relay.now += RARE
+    relay.ring()
+    assert relay.taken.is_set()
+    assert not relay.baton.take_up()
+    assert relay.bell.sets == [RARE], "it may be the other one's by now"
 
 
 def test_an_alarm_that_found_the_baton_held_is_set_again(relay: Relay) -> None:
@@ -149,3 +168,15 @@ def test_an_alarm_rings_in_time_and_not_before() -> None:
     alarm.set(0.0)
     alarm.wait()
     assert time.monotonic() - began < 5.0
+
+
+def test_an_alarm_that_is_switched_off_does_not_ring() -> None:
+    alarm = Alarm()
+    began = time.monotonic()
+    alarm.set(0.01)
+    alarm.set(NEVER)
+    ringer = threading.Timer(0.1, alarm.set, [0.0])
+    ringer.start()
+    alarm.wait()
+    assert time.monotonic() - began >= 0.1
+    ringer.join()

@@ -9,6 +9,7 @@ import pytest
 from tests.support.core_rig import Rig, task
 from vpoller_like.protocol import worker as wire
 from vpoller_like.worker import events as ev
+from vpoller_like.worker.link import HELLO_EVERY
 
 
 def stuck(rig: Rig) -> Rig:
@@ -134,6 +135,19 @@ def test_the_answer_for_a_stuck_task_is_remembered() -> None:
     assert have.state is wire.Possession.DONE
     assert have.result is not None
     assert have.result.code == "task_failed"
+
+
+def test_the_hello_of_a_worker_that_ends_is_said_again_in_time() -> None:
+    """However seldom its broker wants to hear from it."""
+    rig = Rig()
+    rig.tick()
+    rig.say(wire.Welcome(version=1, epoch="first", heartbeat_ms=3600_000, liveness_ms=3600_000))
+    rig.run(task(1))
+    rig.handle(ev.DrainRequested())
+    assert rig.core.next_due(rig.now) is not None
+    rig.ack(1)
+    assert rig.sent(wire.Hello) != []
+    assert rig.core.next_due(rig.now) == rig.now + HELLO_EVERY
 
 
 def test_an_idle_worker_ends_once_its_brokers_know() -> None:

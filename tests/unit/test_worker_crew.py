@@ -14,8 +14,9 @@ import pytest
 from tests.support.core_rig import task
 from vpoller_like.clock import Clock, monotonic
 from vpoller_like.worker.crew import Crew
-from vpoller_like.worker.events import Finished, Run, Started
+from vpoller_like.worker.events import Finished, Started
 from vpoller_like.worker.executor import Executor
+from vpoller_like.worker.run import Run
 
 PATIENCE = 10.0
 BOTH = pytest.mark.parametrize("brief", [True, False])
@@ -69,6 +70,11 @@ class Host:
         return Outcome(body)
 
 
+def job(key: int, body: bytes, brief: bool) -> Run:
+    """Return a run with this key."""
+    return Run(key, task(key, body=body), [], 0.0, brief)
+
+
 class Loop:
     """Gives the crew what the test puts into ``inbox``; sees that only one leads."""
 
@@ -110,13 +116,13 @@ class Loop:
         if self.fault is not None:
             raise self.fault
         while self.inbox:
-            self.executor.submit(self.inbox.popleft())
+            self.executor.submit([self.inbox.popleft()])
         self._inside.release()
 
     # The test's ------------------------------------------------------------------------
 
     def give(self, *jobs: tuple[int, bytes], brief: bool) -> None:
-        self.inbox.extend(Run(key, task(key, body=body), brief) for key, body in jobs)
+        self.inbox.extend(job(key, body, brief) for key, body in jobs)
         self.woken.set()
 
     def until(self, holds: Callable[[], bool]) -> None:
@@ -202,7 +208,7 @@ def test_a_job_that_is_not_brief_does_so_behind_brief_ones_too(
 ) -> None:
     loop = make(1, lambda: 0.0)
     leader = loop.leader
-    loop.inbox.append(Run(1, task(1, body=b"x"), True))
+    loop.inbox.append(job(1, b"x", True))
     loop.give((2, b"wait"), brief=False)
     loop.until_another_leads(leader)
     loop.host.gate(b"wait").set()

@@ -8,8 +8,9 @@ import pytest
 
 from tests.support.core_rig import task
 from vpoller_like.protocol.reply import parse_reply
-from vpoller_like.worker.events import Finished, Run, Started
+from vpoller_like.worker.events import Finished, Started
 from vpoller_like.worker.executor import Executor
+from vpoller_like.worker.run import Run
 
 
 class Outcome:
@@ -48,7 +49,7 @@ class Host:
 
 def job(key: int, body: bytes = b"x", brief: bool = False) -> Run:
     """Return a job with this key."""
-    return Run(key, task(key, body=body), brief)
+    return Run(key, task(key, body=body), [], 0.0, brief)
 
 
 def run_next(executor: Executor) -> Finished:
@@ -68,7 +69,7 @@ def run_next(executor: Executor) -> Finished:
 def test_a_job_is_run_and_its_answer_reported() -> None:
     host = Host()
     executor = Executor(host, 1, 1234)
-    executor.submit(job(7, b"hello"))
+    executor.submit([job(7, b"hello")])
     finished = run_next(executor)
     assert (finished.key, finished.code, finished.body) == (7, "", b"hello")
     assert 0 <= finished.ran_us < 10e6
@@ -79,8 +80,8 @@ def test_a_job_is_run_and_its_answer_reported() -> None:
 def test_jobs_are_handed_out_in_their_order() -> None:
     executor = Executor(Host(), 1, 10)
     jobs = [job(1), job(2, brief=True), job(3)]
-    for one in jobs:
-        executor.submit(one)
+    executor.submit(jobs[:1])
+    executor.submit(jobs[1:])
     assert [executor.next() for _ in range(4)] == [*jobs, None]
 
 
@@ -96,7 +97,7 @@ def test_there_are_as_many_places_as_asked_for() -> None:
 def test_it_is_ready_while_a_job_waits_and_a_place_is_free() -> None:
     executor = Executor(Host(), 1, 10)
     assert not executor.is_ready
-    executor.submit(job(1))
+    executor.submit([job(1)])
     assert executor.is_ready
     place = executor.take_place()
     assert not executor.is_ready
@@ -108,15 +109,14 @@ def test_it_is_ready_while_a_job_waits_and_a_place_is_free() -> None:
 def test_what_runs_is_reported_once() -> None:
     host = Host()
     host.executor = executor = Executor(host, 1, 10, lambda: 5.0)
-    executor.submit(job(3))
+    executor.submit([job(3)])
     run_next(executor)
     assert host.started == [Started(3, 5.0)]
 
 
 def test_what_nobody_has_taken_comes_back() -> None:
     executor = Executor(Host(), 1, 10)
-    for key in range(1, 6):
-        executor.submit(job(key))
+    executor.submit([job(key) for key in range(1, 6)])
     executor.next()
     assert executor.take_back([1, 2, 4, 9]) == [2, 4]
     assert [left.key for left in iter(executor.next, None)] == [3, 5]
@@ -133,8 +133,7 @@ def test_what_nobody_has_taken_comes_back() -> None:
 )
 def test_whatever_a_job_raises_is_its_answer(body: bytes, said: str) -> None:
     executor = Executor(Host(), 1, 10)
-    executor.submit(job(1, body))
-    executor.submit(job(2, b"next"))
+    executor.submit([job(1, body), job(2, b"next")])
     first = run_next(executor)
     assert first.code == "task_failed"
     reply = parse_reply(first.body)

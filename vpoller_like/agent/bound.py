@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from vpoller_like.agent.answer import Answer
 from vpoller_like.agent.faults import answer_for
-from vpoller_like.agent.outcome import Outcome, fitted, refused
+from vpoller_like.agent.outcome import Outcome, refused, too_large
 from vpoller_like.agent.results import write
 from vpoller_like.agent.secrets import hide_in
 from vpoller_like.agent.vault import VAULT
@@ -59,30 +59,31 @@ class BoundTask(Generic[P, R]):
         ``max_reply`` bytes becomes ``too_large``.
         """
         schema = self.task.schema
-        if not schema.has_secrets(params):
+        if schema.harmless.issuperset(params) or not schema.has_secrets(params):
             outcome = self._outcome(params, encoding, [])
         else:
             # Now: the task may take its parameters apart.
             secrets = schema.secrets(params)
             with VAULT.guarding(secrets):
                 outcome = self._outcome(params, encoding, secrets)
-        return fitted(outcome, self.task.name, encoding, max_reply)
+        size = len(outcome.body)
+        if size > max_reply:
+            return too_large(size, self.task.name, encoding, max_reply)
+        return outcome
 
     def _outcome(self, params: dict[str, Any], encoding: Encoding, secrets: list[str]) -> Outcome:
+        task, agent = self.task, self.agent
         try:
-            return Outcome("", self._reply(params, encoding))
+            result: Any = task.function(agent, task.schema.read(params))
+            msg = task.msg
+            if isinstance(result, Answer):
+                result, msg = result.result, result.msg
+            return Outcome("", write(result, msg, encoding, agent.encode_value))
         except (KeyboardInterrupt, SystemExit) as error:
             raise _discreet(error, secrets) from None
         except BaseException as error:
             secrets = secrets or self.task.schema.secrets(params)
             return refused(answer_for(error, self.task.name, secrets), encoding)
-
-    def _reply(self, params: dict[str, Any], encoding: Encoding) -> bytes:
-        task = self.task
-        result: Any = task.function(self.agent, task.schema.read(params))
-        if isinstance(result, Answer):
-            return write(result.result, result.msg, encoding, self.agent.encode_value)
-        return write(result, task.msg, encoding, self.agent.encode_value)
 
 
 def _discreet(error: BaseException, secrets: list[str]) -> BaseException:

@@ -17,7 +17,7 @@ from vpoller_like.agent.vault import VAULT
 from vpoller_like.errors import AgentError, BadRequest, UnknownMethod, VPollerError
 from vpoller_like.protocol.encoding import Encoding, decode_object, encoding_of, field_fault
 from vpoller_like.protocol.limits import MAX_HOSTNAME, MAX_LABEL, MAX_REPLY
-from vpoller_like.protocol.request import Head
+from vpoller_like.protocol.request import RESERVED, Head
 from vpoller_like.protocol.worker import Offer
 
 log = logging.getLogger("vpoller.agent")
@@ -71,10 +71,10 @@ class AgentHost:
         encoding = encoding_of(body)
         try:
             fields = decode_object(body)
-            bound = self._find(fields)
+            bound = self._take_head(fields)
         except VPollerError as error:
             return refused(error, encoding)
-        return bound.run(_take_parameters(fields), encoding, max_reply)
+        return bound.run(fields, encoding, max_reply)
 
     def call(self, fields: dict[str, Any]) -> dict[str, Any]:
         """Run the request ``fields`` and return the reply's envelope.
@@ -83,10 +83,10 @@ class AgentHost:
         """
         try:
             fields = on_the_wire(fields)
-            bound = self._find(fields)
+            bound = self._take_head(fields)
         except VPollerError as error:
             return decode_object(refused(error, Encoding.JSON).body)
-        return decode_object(bound.run(_take_parameters(fields)).body)
+        return decode_object(bound.run(fields).body)
 
     def _add(self, agent: Agent) -> None:
         for task in tasks_of(agent).values():
@@ -94,19 +94,21 @@ class AgentHost:
             task.method()
             self._routes.setdefault(task.name, Route(task.name)).add(BoundTask(task, agent))
 
-    def _find(self, fields: dict[str, Any]) -> AnyTask:
+    def _take_head(self, fields: dict[str, Any]) -> AnyTask:
+        """Return whom the request ``fields`` is for; leave its parameters alone in there."""
         # Validating costs as much as the rest of it, and often there is nothing to validate.
-        method = fields.get("method")
-        if type(method) is str and "meta" not in fields and "hostname" not in fields:
-            route = self._routes.get(method)
+        if "meta" not in fields and "hostname" not in fields:
+            method = fields.get("method")
+            route = self._routes.get(method) if type(method) is str else None
             if route is not None:
+                del fields["method"]
                 return route.pick(None)
-        return self._find_for(_head(fields))
-
-    def _find_for(self, head: Head) -> AnyTask:
+        head = _head(fields)
         route = self._routes.get(head.method)
         if route is None:
             raise self._unknown(head.method)
+        for key in RESERVED:
+            fields.pop(key, None)
         return route.pick(head.hostname)
 
     def _unknown(self, method: str) -> UnknownMethod:
@@ -120,14 +122,6 @@ def _head(fields: dict[str, Any]) -> Head:
         return msgspec.convert(fields, Head)
     except msgspec.ValidationError as error:
         raise BadRequest(field_fault(error)) from None
-
-
-def _take_parameters(fields: dict[str, Any]) -> dict[str, Any]:
-    """Return the method's own parameters. ``fields`` is ours: no copy is needed."""
-    fields.pop("method", None)
-    fields.pop("hostname", None)
-    fields.pop("meta", None)
-    return fields
 
 
 def _offer(agent: Agent) -> Offer:

@@ -11,7 +11,7 @@ from vpoller_like.protocol.encoding import Encoding
 from vpoller_like.protocol.reply import failure
 
 
-class Outcome(msgspec.Struct, frozen=True):
+class Outcome(msgspec.Struct, frozen=True, gc=False):
     """A reply: ``code`` is empty for a success; ``body`` is the whole envelope."""
 
     code: str
@@ -33,11 +33,8 @@ def refused(error: VPollerError, encoding: Encoding) -> Outcome:
         return Outcome(error.code, failure(error, encoding))
 
 
-def fitted(outcome: Outcome, method: str, encoding: Encoding, limit: int) -> Outcome:
-    """Return ``outcome``, or ``too_large`` where its body has more than ``limit`` bytes."""
-    size = len(outcome.body)
-    if size <= limit:
-        return outcome
+def too_large(size: int, method: str, encoding: Encoding, limit: int) -> Outcome:
+    """Return the answer in place of a reply of ``size`` bytes, where ``limit`` are allowed."""
     message = (
         f"the reply to {method} has {size} bytes, and {limit} are allowed; "
         "ask for less at once, or raise worker.max_reply"

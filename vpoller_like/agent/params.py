@@ -37,6 +37,8 @@ class Schema:
     params: tuple[Param, ...] = ()
     #: Names of the parameters that are secret.
     secret: frozenset[str] = frozenset()
+    #: Names of declared parameters that neither are secret nor sound so.
+    harmless: frozenset[str] = frozenset()
 
     def read(self, given: dict[str, Any]) -> Any:
         """Return what the task's function gets; raise ``InvalidParams``."""
@@ -57,6 +59,9 @@ class StructSchema(Schema):
     def __init__(self, info: inspect.StructType) -> None:
         self.params = tuple(_param(field) for field in info.fields)
         self.secret = frozenset(param.name for param in self.params if param.secret)
+        self.harmless = frozenset(
+            param.name for param in self.params if not (param.secret or is_telltale(param.name))
+        )
         self._struct = info.cls
         self._keeps_null = frozenset(
             field.encode_name

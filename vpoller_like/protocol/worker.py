@@ -322,7 +322,7 @@ class _Reader(NamedTuple):
     """
 
     kind: type[FromWorker | FromBroker]
-    read: Callable[[bytes], FromWorker | FromBroker]
+    read: Callable[[bytes], Any]
 
 
 def _reader(kind: type[Any]) -> _Reader:
@@ -351,26 +351,33 @@ def encode(message: FromWorker | FromBroker) -> tuple[bytes, bytes]:
 
 def decode_from_worker(frames: list[bytes]) -> FromWorker:
     """Read what a worker sent, routing id removed; raise ``ProtocolError``."""
-    message: FromWorker = _decode(frames, _FROM_WORKER)
+    message: FromWorker
+    try:
+        command, payload = frames
+        message = _FROM_WORKER[command].read(payload)
+    except (*DECODE_FAULTS, KeyError) as error:
+        raise _fault(frames, _FROM_WORKER, error) from error
     return message
 
 
 def decode_from_broker(frames: list[bytes]) -> FromBroker:
     """Read what a broker sent; raise ``ProtocolError``."""
-    message: FromBroker = _decode(frames, _FROM_BROKER)
+    message: FromBroker
+    try:
+        command, payload = frames
+        message = _FROM_BROKER[command].read(payload)
+    except (*DECODE_FAULTS, KeyError) as error:
+        raise _fault(frames, _FROM_BROKER, error) from error
     return message
 
 
-def _decode(frames: list[bytes], commands: dict[bytes, _Reader]) -> Any:
+def _fault(frames: list[bytes], commands: dict[bytes, _Reader], error: Exception) -> ProtocolError:
+    """Return what is wrong with ``frames``, where reading them raised ``error``."""
     if len(frames) != 2:
-        raise ProtocolError(f"expected a command and its frame, got {len(frames)} frames")
+        return ProtocolError(f"expected a command and its frame, got {len(frames)} frames")
     command, payload = frames
     reader = commands.get(command)
     if reader is None:
-        raise ProtocolError(f"unknown command {command[:8].hex() or 'empty'}", payload)
-    try:
-        return reader.read(payload)
-    except msgspec.ValidationError as error:
-        raise ProtocolError(f"{reader.kind.__name__}: {field_fault(error)}", payload) from error
-    except DECODE_FAULTS as error:
-        raise ProtocolError(f"{reader.kind.__name__}: {error}", payload) from error
+        return ProtocolError(f"unknown command {command[:8].hex() or 'empty'}", payload)
+    fault = field_fault(error) if isinstance(error, msgspec.ValidationError) else error
+    return ProtocolError(f"{reader.kind.__name__}: {fault}", payload)

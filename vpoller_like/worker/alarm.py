@@ -7,6 +7,9 @@ import os
 import time
 import weakref
 
+#: Seconds after which it does not ring.
+NEVER = float("inf")
+
 _SECOND = 1_000_000_000
 
 
@@ -40,7 +43,7 @@ class Alarm:
     def set(self, seconds: float) -> None:
         """Ring once in so many ``seconds``, and not when it was to ring before.
 
-        Meant for a few different lengths, which are kept.
+        Never rings where they are infinite. Meant for a few different lengths, which are kept.
         """
         spec = self._specs.get(seconds)
         if spec is None:
@@ -53,6 +56,7 @@ class Alarm:
 
 
 def _spec(seconds: float) -> object:
-    # Zero would switch it off.
-    whole, rest = divmod(max(1, round(seconds * _SECOND)), _SECOND)
+    # Zero switches it off.
+    ticks = 0 if seconds == NEVER else max(1, round(seconds * _SECOND))
+    whole, rest = divmod(ticks, _SECOND)
     return ctypes.byref(_TimerSpec(_TimeSpec(0, 0), _TimeSpec(whole, rest)))

@@ -5,11 +5,13 @@ from __future__ import annotations
 import threading
 
 from vpoller_like.clock import Clock, monotonic
-from vpoller_like.worker.alarm import Alarm
+from vpoller_like.worker.alarm import NEVER, Alarm
 
 #: Seconds for which the baton lies before another thread takes it up; up to twice as long,
 #: so that the alarm need not be set anew each time.
 LEASE = 0.001
+#: Seconds between two layings-down after which the alarm would ring in between.
+RARE = 2 * LEASE
 
 
 class Baton:
@@ -17,7 +19,10 @@ class Baton:
 
     The holder lays it down while it runs tasks, and goes on leading if it is done before the
     lease is over. Else the thread that stands in takes it up: it is woken by the alarm, so
-    that tasks shorter than the lease wake nobody. At first nobody holds it.
+    that tasks shorter than the lease wake nobody. For many of them it is put off in good
+    time. Where they are rare it is switched off after each: that takes the kernel some
+    microseconds, and a thread that wakes for nothing many times as long. At first nobody
+    holds it.
 
     Each change of hands is a lock's, and so a full fence: libzmq asks for that where a
     socket moves between threads.
@@ -27,14 +32,18 @@ class Baton:
         self._clock = clock
         self._alarm = alarm or Alarm()
         self._lock = threading.Lock()
+        #: Says to who laid it down whether another thread has taken it up.
+        self.is_taken = self._lock.locked
         #: Held by the thread that stands in; the others queue for it.
         self._post = threading.Lock()
         #: The holder lets go of it, or has done so.
         self._lies = False
         #: When it may be taken over.
         self._due = 0.0
-        #: When the alarm rings; zero once it has.
+        #: When the alarm rings; zero once it has, and while it is off.
         self._rings_at = 0.0
+        #: The one before was laid down so long ago that the next one is not soon, either.
+        self._is_rare = False
         self._ended = False
         self._lock.acquire()
         self.offer()
@@ -44,12 +53,13 @@ class Baton:
     def lay_down(self) -> None:
         """Let another thread have it if it is not taken up again within the lease."""
         now = self._clock()
+        self._is_rare = now - self._due > RARE - LEASE
         self._due = now + LEASE
         # Before it is asked whether the alarm still rings: see stand_in.
         self._lies = True
         if self._rings_at <= self._due:
-            self._rings_at = now + 2 * LEASE
-            self._alarm.set(2 * LEASE)
+            self._rings_at = now + RARE
+            self._alarm.set(RARE)
         self._lock.release()
 
     def offer(self) -> None:
@@ -62,16 +72,14 @@ class Baton:
 
     # By who laid it down ---------------------------------------------------------------
 
-    @property
-    def is_taken(self) -> bool:
-        """Whether another thread has taken it up."""
-        return self._lock.locked()
-
     def take_up(self) -> bool:
         """Hold it again; False if another thread has it."""
         if not self._lock.acquire(False):
             return False
         self._lies = False
+        if self._is_rare:
+            self._rings_at = 0.0
+            self._alarm.set(NEVER)
         return True
 
     # By all others ---------------------------------------------------------------------

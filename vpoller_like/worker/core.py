@@ -17,15 +17,20 @@ from vpoller_like.worker.ledger import Ledger
 from vpoller_like.worker.link import Link
 from vpoller_like.worker.memory import Memory
 from vpoller_like.worker.pace import Pace
-from vpoller_like.worker.run import Outcome, Run
+from vpoller_like.worker.run import Run
 from vpoller_like.worker.size import within
 from vpoller_like.worker.timeouts import Timeouts, timed_out
 
 #: Seconds after which a run is no quick one, and after which what waits behind slow ones
 #: is given back.
 SLOW_SECONDS = 0.005
+#: Seconds until what is not to happen.
+NEVER = float("inf")
 #: Seconds that a result may wait for others to go with it.
 FLUSH_SECONDS = 0.001
+
+#: What brokers say all the time; nothing is due the sooner for it.
+_COMMON = frozenset([wire.Tasks, wire.Ack, wire.Alive])
 
 
 class Identity(msgspec.Struct, frozen=True):
@@ -59,6 +64,8 @@ class WorkerCore:
         )
         self._runs = self._ledger.runs
         self._exited = False
+        #: When something is due to some broker, or sooner; ``None``: to be found out.
+        self._links_due: float | None = None
         self._out: list[ev.Action] = []
         self._handlers: dict[type[Any], Callable[[Any, float], None]] = {
             ev.Received: self._received,
@@ -85,7 +92,9 @@ class WorkerCore:
         if self._exited:
             return []
         self._handlers[type(event)](event, now)
-        self._flush(now)
+        for link in self._links:
+            if link.outbox.since is not None:
+                self._flush(link, now)
         if self._departure.leaving:
             self._depart(now)
         actions, self._out = self._out, []
@@ -95,33 +104,41 @@ class WorkerCore:
         """Return when the next Tick is due at the latest; ``None`` after Exit."""
         if self._exited:
             return None
-        due = min([self._link_due(link, now) for link in self._links], default=now + 1.0)
+        due = self._links_due
+        if due is None:
+            links = [self._link_due(link, now) for link in self._links]
+            due = self._links_due = min(links, default=now + 1.0)
         if self._departure.leaving:
             due = min(due, self._departure.next_due())
         if self._runs.waiting:
             # A thread that goes on to its next run says nothing of the last one.
-            due = min(due, now + FLUSH_SECONDS)
+            due = min(due, now + FLUSH_SECONDS, self._flush_due())
         for run in self._runs.running.values():
             due = min(due, _next_look(run))
-        return max(now, due)
+        return due if due > now else now
 
     def _link_due(self, link: Link, now: float) -> float:
         due = link.next_due()
-        if not link.welcomed:
-            return due
-        if link.outbox.since is not None:
-            due = min(due, link.outbox.since + FLUSH_SECONDS)
-        if is_news(link.told, self._grant(link, now)):
+        if link.welcomed and is_news(link.told, self._grant(link, now)):
             due = min(due, link.next_tell)
         return due
+
+    def _flush_due(self) -> float:
+        """Return until when results may wait for what else waits to be run."""
+        unsent = [link.outbox.since for link in self._links if link.welcomed]
+        return min((since + FLUSH_SECONDS for since in unsent if since is not None), default=NEVER)
 
     # What brokers say ------------------------------------------------------------------
 
     def _received(self, event: ev.Received, now: float) -> None:
-        link = self._links[event.link]
-        link.heard(now)
-        self._answers[type(event.message)](link, event.message, now)
-        self._recall(self._ledger.take_unwanted())
+        link, message = self._links[event.link], event.message
+        kind = type(message)
+        link.heard_at = now
+        if kind not in _COMMON:
+            self._links_due = None
+        self._answers[kind](link, message, now)
+        if self._ledger.unwanted:
+            self._recall(self._ledger.take_unwanted())
 
     def _welcome(self, link: Link, message: wire.Welcome, now: float) -> None:
         if link.welcome(message, now):
@@ -135,11 +152,12 @@ class WorkerCore:
         if self._departure.leaving:
             self._return(link, [wire.Attempt(i.task, i.attempt) for i in message.items], now)
             return
-        take, is_brief = self._ledger.take, self._pace.is_brief
-        for item in message.items:
-            run = take(link.index, item, now)
-            if run is not None:
-                self._out.append(ev.Run(run.key, item, is_brief(item.method)))
+        runs = self._ledger.take(link.index, message.items, self._pace.is_brief, now)
+        if runs:
+            self._out.append(ev.Submit(runs))
+        if len(runs) < len(message.items):
+            # This broker waits for what another one does: that is no loss of slots to it.
+            self._links_due = None
 
     def _ack(self, link: Link, message: wire.Ack, now: float) -> None:
         self._ledger.acknowledge(link.index, message.seq, now)
@@ -168,6 +186,7 @@ class WorkerCore:
     # What the process says -------------------------------------------------------------
 
     def _unsent(self, event: ev.Unsent, now: float) -> None:
+        self._links_due = None
         self._links[event.link].unreachable(now)
 
     def _progress(self, event: ev.Progress, now: float) -> None:
@@ -175,15 +194,16 @@ class WorkerCore:
             run = self._runs.start(started.key, started.at)
             if run is not None:
                 run.deadline = started.at + self._timeouts.of(run)
+        finish, note, conclude = self._runs.finish, self._pace.note, self._ledger.conclude
         for finished in event.finished:
-            self._finished(finished, now)
-
-    def _finished(self, event: ev.Finished, now: float) -> None:
-        run = self._runs.finish(event.key)
-        if run is None:
-            return  # It was answered for when its time was up.
-        self._pace.note(run.method, event.ran_us / 1e6, now)
-        self._ledger.conclude(run, Outcome(event.code, event.ran_us, event.body), now)
+            run = finish(finished.key)
+            if run is None:
+                continue  # It was answered for when its time was up.
+            if run.slow or not run.debts:
+                # Else what this changes shows in the grant that goes with the result.
+                self._links_due = None
+            note(run.item.method, finished.ran_us / 1e6, now)
+            conclude(run, finished, now)
 
     def _recalled(self, event: ev.Recalled, now: float) -> None:
         back: dict[int, list[wire.Attempt]] = {}
@@ -206,6 +226,7 @@ class WorkerCore:
     # Time ------------------------------------------------------------------------------
 
     def _tick(self, _: ev.Tick, now: float) -> None:
+        self._links_due = None
         self._ledger.expire(now)
         self._look_at_running(now)
         self._recall_stalled(now)
@@ -226,7 +247,7 @@ class WorkerCore:
         """Answer for a run that takes too long. Its thread is lost, so the process goes."""
         seconds = self._timeouts.of(run)
         self._runs.give_up(run)
-        self._pace.note(run.method, seconds, now)
+        self._pace.note(run.item.method, seconds, now)
         self._ledger.conclude(run, timed_out(run, seconds), now)
         if self._departure.stick():
             self._out.append(ev.Replace(self._longest_left(now) + ACK_SECONDS))
@@ -296,6 +317,7 @@ class WorkerCore:
             self._greet(link, now)
 
     def _greet(self, link: Link, now: float) -> None:
+        self._links_due = None
         session = link.greet(now)
         grant = self._tell(link, now)
         hello = wire.Hello(
@@ -311,20 +333,21 @@ class WorkerCore:
         )
         self._send(link, hello)
 
-    def _flush(self, now: float) -> None:
-        for link in self._links:
-            since = link.outbox.since
-            if since is None or not link.welcomed:
-                continue
-            # With nothing waiting there is no other result that is about to come.
-            if not self._runs.waiting or now >= since + FLUSH_SECONDS:
-                self._send_results(link, now)
-
-    def _send_results(self, link: Link, now: float) -> None:
+    def _flush(self, link: Link, now: float) -> None:
+        """Send the results that wait, unless others are about to come."""
+        since = link.outbox.since
+        assert since is not None, "nothing waits"
+        if not link.welcomed or (self._runs.waiting and now < since + FLUSH_SECONDS):
+            # No grant goes with them, which may be news to others.
+            self._links_due = None
+            return
         grant = self._tell(link, now)
         for pack in link.outbox.take_packs():
-            items = [within(owed.result, link.max_reply) for owed in pack.items]
-            self._send(link, wire.Results(pack.seq, grant.slots, grant.ahead, items))
+            results = pack.results
+            if pack.bytes > link.max_reply:
+                results = [within(result, link.max_reply) for result in results]
+            message = wire.Results(pack.seq, grant.slots, grant.ahead, results)
+            self._out.append(ev.Send(link.index, message))
 
     def _return(self, link: Link, attempts: list[wire.Attempt], now: float) -> None:
         grant = self._tell(link, now)
@@ -338,7 +361,9 @@ class WorkerCore:
     def _tell(self, link: Link, now: float) -> Grant:
         """Return the grant for a message that goes out now."""
         grant = self._grant(link, now)
-        link.tell(grant, now)
+        if link.tell(grant, now):
+            # Perhaps to the others, too.
+            self._links_due = None
         return grant
 
     def _grant(self, link: Link, now: float) -> Grant:
@@ -356,7 +381,7 @@ def _slow_at(run: Run) -> float:
 
 def _next_look(run: Run) -> float:
     """Return when something about a running one changes by time alone."""
-    deadline = float("inf") if run.deadline is None else run.deadline
+    deadline = NEVER if run.deadline is None else run.deadline
     return deadline if run.slow else min(deadline, _slow_at(run))
 
 

@@ -8,8 +8,8 @@ from typing import Protocol
 
 from vpoller_like.clock import Clock, monotonic
 from vpoller_like.worker.baton import LEASE, Baton
-from vpoller_like.worker.events import Run
 from vpoller_like.worker.executor import Executor
+from vpoller_like.worker.run import Run
 
 #: Seconds of brief tasks that the leader runs before it looks after the loop again.
 SPELL = LEASE / 2
@@ -93,31 +93,32 @@ class Crew:
         place = self._executor.take_place()
         if place is None:
             return True
-        job = self._executor.next()
-        if job is not None:
-            if job.brief:
+        run = self._executor.next()
+        if run is not None:
+            if run.brief:
                 self._baton.lay_down()
             else:
                 self._baton.offer()
-            self._run_from(place, job)
+            self._run_from(place, run)
         self._executor.leave_place(place)
-        if job is None or self._baton.take_up():
+        if run is None or self._baton.take_up():
             return True
         self._wake()
         return False
 
-    def _run_from(self, place: int, job: Run | None) -> None:
-        """Run ``job`` and what waits behind it."""
+    def _run_from(self, place: int, run: Run | None) -> None:
+        """Do ``run`` and what waits behind it."""
         until = self._clock() + SPELL
-        while job is not None:
-            ended = self._executor.run(place, job)
-            if self._baton.is_taken:
+        executor, baton = self._executor, self._baton
+        while run is not None:
+            ended = executor.run(place, run)
+            if baton.is_taken():
                 self._wake_at(ended)
             elif ended >= until:
                 return
-            job = self._executor.next()
-            if job is not None and not job.brief and self._baton.take_up():
-                self._baton.offer()
+            run = executor.next()
+            if run is not None and not run.brief and baton.take_up():
+                baton.offer()
 
     def _wake_at(self, now: float) -> None:
         if now - self._woken >= WAKE_SECONDS:

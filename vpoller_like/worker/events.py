@@ -10,7 +10,8 @@ from collections.abc import Sequence
 
 import msgspec
 
-from vpoller_like.protocol.worker import Assignment, FromBroker, FromWorker
+from vpoller_like.protocol.worker import FromBroker, FromWorker
+from vpoller_like.worker.run import Finished, Run
 
 
 class _Record(msgspec.Struct, frozen=True, gc=False):
@@ -41,15 +42,6 @@ class Started(_Record, frozen=True, gc=False):
 
     key: int
     at: float
-
-
-class Finished(_Record, frozen=True, gc=False):
-    """A run is over. ``code`` is empty for a success; ``body`` is the reply's envelope."""
-
-    key: int
-    code: str
-    ran_us: int
-    body: bytes
 
 
 class Progress(_Record, frozen=True, gc=False):
@@ -88,15 +80,10 @@ class Send(_Record, frozen=True, gc=False):
     message: FromWorker
 
 
-class Run(_Record, frozen=True, gc=False):
-    """Give a task to the executor, behind those given before.
+class Submit(_Record, frozen=True, gc=False):
+    """Give these to the executor, in this order and behind those given before."""
 
-    ``brief``: by its method's pace, it is not worth a switch of threads.
-    """
-
-    key: int
-    assignment: Assignment
-    brief: bool = False
+    runs: Sequence[Run]
 
 
 class Recall(_Record, frozen=True, gc=False):
@@ -121,4 +108,4 @@ class Exit(_Record, frozen=True, gc=False):
     reason: str
 
 
-Action = Send | Run | Recall | Replace | Exit
+Action = Send | Submit | Recall | Replace | Exit

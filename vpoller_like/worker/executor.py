@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Protocol
 
 from vpoller_like.clock import Clock, monotonic
 from vpoller_like.errors import TaskFailed
 from vpoller_like.protocol.encoding import encoding_of
 from vpoller_like.protocol.reply import failure
-from vpoller_like.worker.events import Finished, Progress, Run, Started
+from vpoller_like.worker.events import Progress, Started
+from vpoller_like.worker.run import Finished, Run
 
 log = logging.getLogger("vpoller.worker")
 
@@ -33,12 +34,12 @@ class Host(Protocol):
         """Run the request ``body``; a reply beyond ``max_reply`` bytes is refused."""
 
 
-#: What a place runs: the job's key, and since when in monotonic seconds.
+#: What a place runs: the run's key, and since when in monotonic seconds.
 Current = tuple[int, float]
 
 
 class Executor:
-    """Hands out jobs first in, first out, and ``places`` to run them in, one job in each.
+    """Hands out runs first in, first out, and ``places`` for them, one in each.
 
     ``submit``, ``take_back`` and ``progress`` are for the thread that has the loop; the
     others are for any thread, and ``run`` for the one that has the place.
@@ -49,7 +50,7 @@ class Executor:
         self._max_reply = max_reply
         self._clock = clock
         # Of these, appending and popping are atomic.
-        self._jobs: deque[Run] = deque()
+        self._waiting: deque[Run] = deque()
         self._finished: deque[Finished] = deque()
         self._free = deque(range(places))
         self._current: list[Current | None] = [None] * places
@@ -57,18 +58,18 @@ class Executor:
 
     # The loop's ------------------------------------------------------------------------
 
-    def submit(self, job: Run) -> None:
-        """Have ``job`` run after all that was submitted before."""
-        self._jobs.append(job)
+    def submit(self, runs: Iterable[Run]) -> None:
+        """Have ``runs`` run, in this order, after all that was submitted before."""
+        self._waiting.extend(runs)
 
     def take_back(self, keys: Collection[int]) -> list[int]:
         """Return those of ``keys`` that no thread has taken, and none will."""
         wanted = set(keys)
-        return [job.key for job in list(self._jobs) if job.key in wanted and self._drop(job)]
+        return [run.key for run in list(self._waiting) if run.key in wanted and self._drop(run)]
 
-    def _drop(self, job: Run) -> bool:
+    def _drop(self, run: Run) -> bool:
         try:
-            self._jobs.remove(job)
+            self._waiting.remove(run)
         except ValueError:
             return False  # A thread has just taken it.
         return True
@@ -77,8 +78,11 @@ class Executor:
         """Return what has started and finished since the last time; ``None`` if nothing."""
         # Before what is finished: a thread that was seen to have gone on has left its last
         # result behind, and nobody wakes the loop for that until it is done again.
-        started = self._take_started()
-        finished = self._take_finished()
+        started = self._take_started() if any(self._current) else []
+        # Those that come meanwhile have their turn the next time.
+        finished = []
+        for _ in range(len(self._finished)):
+            finished.append(self._finished.popleft())
         return Progress(started, finished) if started or finished else None
 
     def _take_started(self) -> list[Started]:
@@ -89,20 +93,12 @@ class Executor:
                 started.append(Started(*current))
         return started
 
-    def _take_finished(self) -> list[Finished]:
-        finished: list[Finished] = []
-        try:
-            while True:
-                finished.append(self._finished.popleft())
-        except IndexError:
-            return finished
-
     # Any thread's ----------------------------------------------------------------------
 
     @property
     def is_ready(self) -> bool:
-        """Whether a job waits and a place is free."""
-        return bool(self._jobs and self._free)
+        """Whether a run waits and a place is free."""
+        return bool(self._waiting and self._free)
 
     def take_place(self) -> int | None:
         """Return a place that is free, which it then is no longer; ``None`` if there is none."""
@@ -114,37 +110,37 @@ class Executor:
     def leave_place(self, place: int) -> None:
         """Let another thread have ``place``.
 
-        A job that came when no place was free waits for the loop to look again.
+        A run that came when no place was free waits for the loop to look again.
         """
         self._free.append(place)
 
     def next(self) -> Run | None:
-        """Take the job that has waited longest; ``None`` if none waits."""
-        try:
-            return self._jobs.popleft()
-        except IndexError:
+        """Take the run that has waited longest; ``None`` if none waits."""
+        if not self._waiting:
             return None
+        try:
+            return self._waiting.popleft()
+        except IndexError:
+            return None  # Another thread has just taken it.
 
-    def run(self, place: int, job: Run) -> float:
-        """Run ``job`` in ``place``; return when it was over. Never raises."""
+    def run(self, place: int, run: Run) -> float:
+        """Do ``run`` in ``place``; return when it was over. Never raises."""
+        key, body = run.key, run.item.body
         began = self._clock()
-        self._current[place] = (job.key, began)
-        code, body = self._execute(job.assignment.body)
-        ended = self._clock()
-        # In this order, so that nothing is told to start after it has finished.
-        self._current[place] = None
-        self._finished.append(Finished(job.key, code, int((ended - began) * 1e6), body))
-        return ended
-
-    def _execute(self, body: bytes) -> tuple[str, bytes]:
+        self._current[place] = (key, began)
         try:
             outcome = self._host.execute(body, self._max_reply)
-            return outcome.code, outcome.body
+            code, reply = outcome.code, outcome.body
         # Agents' errors are answers already; this is what must not end the thread, such
         # as an agent that calls sys.exit.
         except BaseException as error:
             log.exception("task raised")
-            return TaskFailed.code, _told(error, body)
+            code, reply = TaskFailed.code, _told(error, body)
+        ended = self._clock()
+        # In this order, so that nothing is told to start after it has finished.
+        self._current[place] = None
+        self._finished.append(Finished(key, code, int((ended - began) * 1e6), reply))
+        return ended
 
 
 def _told(error: BaseException, request: bytes) -> bytes:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import msgspec
 
 from vpoller_like.worker.pace import Pace
@@ -20,6 +22,8 @@ class Grant(msgspec.Struct, frozen=True, gc=False):
 
 
 NOTHING = Grant(0, 0)
+#: Most are equal to the one before: the same one is found sooner than a new one is made.
+_grant = lru_cache(maxsize=128)(Grant)
 
 
 def is_news(told: Grant, current: Grant) -> bool:
@@ -27,6 +31,8 @@ def is_news(told: Grant, current: Grant) -> bool:
 
     How many quick tasks may wait changes all the time, and goes with the results.
     """
+    if told is current:
+        return False
     return told.slots != current.slots or bool(told.ahead) != bool(current.ahead)
 
 
@@ -37,10 +43,11 @@ def grant_to(link: int, threads: int, runs: Runs, pace: Pace, now: float) -> Gra
     away from its slots, and only once that is slow, for quick tasks are over before
     anybody has heard of them.
     """
-    slow = runs.slow()
-    others = sum(1 for run in slow if run.debt_to(link) is None) if slow else 0
-    slots = max(0, threads - len(runs.stuck) - others)
+    slow = runs.slow() if runs.running else ()
+    slots = threads - len(runs.stuck)
+    if slow:
+        slots -= sum(1 for run in slow if run.debt_to(link) is None)
     longest = pace.slowest(now)
-    if slow or longest is None:
-        return Grant(slots, 0)
-    return Grant(slots, min(MAX_AHEAD, slots * int(AHEAD_SECONDS / longest)))
+    if slow or longest is None or slots <= 0:
+        return _grant(max(0, slots), 0)
+    return _grant(slots, min(MAX_AHEAD, slots * int(AHEAD_SECONDS / longest)))

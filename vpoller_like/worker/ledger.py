@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 
-from vpoller_like.protocol.worker import Assignment, Attempt, Have, Held, Possession, WhoHas
+from vpoller_like.protocol.worker import Assignment, Attempt, Have, Held, Possession, Result, WhoHas
 from vpoller_like.worker.memory import REMEMBERED, Memory
-from vpoller_like.worker.outbox import Outbox, Owed
-from vpoller_like.worker.run import Debt, Outcome, Run
+from vpoller_like.worker.outbox import Outbox
+from vpoller_like.worker.run import Debt, Finished, Run
 from vpoller_like.worker.runs import Runs
 
 
@@ -18,7 +18,8 @@ class Ledger:
         self.runs = Runs()
         self.memory = memory
         self._outboxes = outboxes
-        self._unwanted: list[int] = []
+        #: Keys of waiting runs whose result nobody is owed any more.
+        self.unwanted: list[int] = []
 
     @property
     def unacknowledged(self) -> bool:
@@ -26,22 +27,35 @@ class Ledger:
         return any(self._outboxes)
 
     def take_unwanted(self) -> list[int]:
-        """Return the keys of waiting runs whose result nobody is owed any more."""
-        keys, self._unwanted = self._unwanted, []
+        """Return :attr:`unwanted`, which begins anew."""
+        keys, self.unwanted = self.unwanted, []
         return keys
 
     # Taking on -------------------------------------------------------------------------
 
-    def take(self, link: int, item: Assignment, now: float) -> Run | None:
-        """Take on a task; return its run, or ``None`` if nothing new is to be run for it."""
-        known = self.runs.by_task(link, item.task)
+    def take(
+        self, link: int, items: Iterable[Assignment], is_brief: Callable[[str], bool], now: float
+    ) -> list[Run]:
+        """Take on tasks; return what is new to be run for them, in their order.
+
+        ``is_brief`` says so of a method.
+        """
+        runs = self.runs
+        known_as, add = runs.numbers.get, runs.add
+        taken = []
+        for item in items:
+            known = known_as((link, item.task))
+            if (known is None and item.id is None) or self._is_new(known, link, item, now):
+                taken.append(add(link, item, is_brief(item.method), now))
+        return taken
+
+    def _is_new(self, known: Run | None, link: int, item: Assignment, now: float) -> bool:
         if known is not None and not self._supersedes(known, link, item):
-            return None
+            return False
         same = None if item.id is None else self._same_request(item)
         if same is not None:
             self._attach(same, Debt(link, item.task, item.attempt), now)
-            return None
-        return self.runs.add(link, item, now)
+        return same is None
 
     def _supersedes(self, known: Run, link: int, item: Assignment) -> bool:
         """Say whether ``item`` is a later attempt than what is ``known`` under its number.
@@ -52,7 +66,7 @@ class Ledger:
         earlier = [debt for debt in known.debts if (debt.link, debt.task) == (link, item.task)]
         if any(item.attempt <= debt.attempt for debt in earlier):
             return False
-        if known.id_key is None and known.key in self.runs.waiting:
+        if known.item.id is None and known.key in self.runs.waiting:
             for debt in earlier:
                 self._release(known, debt)
         return True
@@ -63,7 +77,7 @@ class Ledger:
         It is not run twice: a broker that asks has lost its memory.
         """
         run = self.runs.by_id(item.principal, item.id)
-        if run is None or run.held.fingerprint != item.fingerprint:
+        if run is None or run.item.fingerprint != item.fingerprint:
             return None
         over_in_vain = run.outcome is not None and run.outcome.code not in REMEMBERED
         return None if over_in_vain else run
@@ -72,7 +86,7 @@ class Ledger:
         self.runs.owe(run, debt)
         if run.outcome is not None:
             self.memory.take_out(run)
-            self._pay(run, debt, now)
+            self._pay(run, run.outcome, [debt], now)
 
     # Giving up -------------------------------------------------------------------------
 
@@ -88,47 +102,47 @@ class Ledger:
     def disown(self, link: int, now: float) -> None:
         """The broker has lost its memory: what has no id means nothing to it any more."""
         for run, debt in self.runs.owed_to(link):
-            if run.id_key is None:
+            if run.item.id is None:
                 self._release(run, debt)
-        for owed in self._outboxes[link].discard(lambda owed: owed.run.id_key is None):
-            self._paid(owed.run, now)
+        self._paid(self._outboxes[link].discard(lambda run: run.item.id is None), now)
 
     def _release(self, run: Run, debt: Debt) -> None:
         self.runs.release(run, debt)
         if not run.debts and run.key in self.runs.waiting:
-            self._unwanted.append(run.key)
+            self.unwanted.append(run.key)
 
     # Paying ----------------------------------------------------------------------------
 
-    def conclude(self, run: Run, outcome: Outcome, now: float) -> None:
+    def conclude(self, run: Run, outcome: Finished, now: float) -> None:
         """``run`` is over: send its result to all who are owed it."""
         run.outcome = outcome
-        for debt in run.debts:
-            self._pay(run, debt, now)
-        if not run.debts:
+        if run.debts:
+            self._pay(run, outcome, run.debts, now)
+        else:
             self._settle(run, now)
 
     def acknowledge(self, link: int, seq: int, now: float) -> None:
         """The broker has all results up to ``seq``."""
-        for owed in self._outboxes[link].acknowledge(seq):
-            self._paid(owed.run, now)
+        self._paid(self._outboxes[link].acknowledge(seq), now)
 
     def expire(self, now: float) -> None:
         """Forget what was remembered long enough."""
         for run in self.memory.expire(now):
             self.runs.forget(run)
 
-    def _pay(self, run: Run, debt: Debt, now: float) -> None:
-        run.unacknowledged += 1
-        self._outboxes[debt.link].add(Owed(run, debt, run.result_for(debt)), now)
+    def _pay(self, run: Run, outcome: Finished, debts: Iterable[Debt], now: float) -> None:
+        for debt in debts:
+            run.unacknowledged += 1
+            self._outboxes[debt.link].add(run, _result(outcome, debt), now)
 
-    def _paid(self, run: Run, now: float) -> None:
-        run.unacknowledged -= 1
-        if not run.unacknowledged:
-            self._settle(run, now)
+    def _paid(self, runs: Iterable[Run], now: float) -> None:
+        for run in runs:
+            run.unacknowledged -= 1
+            if not run.unacknowledged:
+                self._settle(run, now)
 
     def _settle(self, run: Run, now: float) -> None:
-        if run.id_key is None or run.outcome is None or run.outcome.code not in REMEMBERED:
+        if run.item.id is None or run.outcome is None or run.outcome.code not in REMEMBERED:
             self.runs.forget(run)
             return
         self.runs.settle(run)
@@ -139,20 +153,27 @@ class Ledger:
 
     def held(self, link: int) -> list[Held]:
         """Return all that the broker is owed, for HELLO."""
-        owed = [(owed.run, owed.debt) for owed in self._outboxes[link]]
-        return [run.held_for(debt) for run, debt in [*owed, *self.runs.owed_to(link)]]
+        over = [(run, result.task, result.attempt) for run, result in self._outboxes[link]]
+        due = [(run, debt.task, debt.attempt) for run, debt in self.runs.owed_to(link)]
+        return [run.held_for(task, attempt) for run, task, attempt in [*over, *due]]
 
     def answer(self, link: int, question: WhoHas) -> Have:
         """Say what is known of an id. A broker that hears it runs is owed the result."""
         run = self.runs.by_id(question.principal, question.id)
         if run is None:
             return Have(question.query, Possession.NONE)
-        if run.held.fingerprint != question.fingerprint:
+        if run.item.fingerprint != question.fingerprint:
             return Have(question.query, Possession.OTHER)
         debt = run.own_debt(link)
-        held = run.held_for(debt)
+        held = run.held_for(debt.task, debt.attempt)
         if run.outcome is not None:
-            return Have(question.query, Possession.DONE, held, run.result_for(debt))
+            result = _result(run.outcome, debt)
+            return Have(question.query, Possession.DONE, held, result)
         if debt not in run.debts:
             self.runs.owe(run, debt)
         return Have(question.query, Possession.RUNNING, held)
+
+
+def _result(outcome: Finished, debt: Debt) -> Result:
+    """Return the result under the number that a debtee knows."""
+    return Result(debt.task, debt.attempt, outcome.code, outcome.ran_us, outcome.body)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from vpoller_like.backoff import exponential
 from vpoller_like.protocol.limits import MAX_REPLY
 from vpoller_like.protocol.worker import Welcome
-from vpoller_like.worker.grant import NOTHING, Grant
+from vpoller_like.worker.grant import NOTHING, Grant, is_news
 from vpoller_like.worker.outbox import Outbox
 
 #: Seconds between HELLOs that nobody answers.
@@ -49,13 +49,10 @@ class Link:
         #: The largest reply that the broker takes, in bytes.
         self.max_reply = MAX_REPLY
         self._beat_due = _NEVER
-        self._heard_at = _NEVER
+        #: When the broker said something last.
+        self.heard_at = _NEVER
         self._heartbeat = HEARTBEAT
         self._liveness = LIVENESS
-
-    def heard(self, now: float) -> None:
-        """The broker has said something."""
-        self._heard_at = now
 
     def hello_due(self, now: float) -> bool:
         """Say whether it is time for a HELLO: nobody answered one, or nobody is heard."""
@@ -121,10 +118,11 @@ class Link:
         """A HEARTBEAT goes out."""
         self._beat_due = now + self._heartbeat
 
-    def tell(self, grant: Grant, now: float) -> None:
-        """A message with this grant goes out."""
-        self.told = grant
+    def tell(self, grant: Grant, now: float) -> bool:
+        """A message with this grant goes out; return whether it is news."""
+        told, self.told = self.told, grant
         self._told_at = now
+        return told is not grant and is_news(told, grant)
 
     def may_tell(self, now: float) -> bool:
         """Say whether a new grant may be told for its own sake."""
@@ -139,7 +137,7 @@ class Link:
         """Return when to look again whether a HELLO or HEARTBEAT is due."""
         if not self.welcomed:
             return self._hello_due
-        return min(self._heard_at + self._liveness, self._beat_due)
+        return min(self.heard_at + self._liveness, self._beat_due)
 
     def _next_hello(self) -> float:
-        return self._heard_at + self._liveness if self.welcomed else self._hello_due
+        return self.heard_at + self._liveness if self.welcomed else self._hello_due

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from vpoller_like.config import Settings
 from vpoller_like.keys import KeyDirectory
@@ -34,7 +34,8 @@ class Links:
         self._credentials = credentials
         self._context = new_context()
         opened = [self._open(endpoint) for endpoint in endpoints]
-        self._ports = [port for port, _ in opened]
+        #: The present ones; a replaced one is closed, and no more to be used.
+        self.ports = [port for port, _ in opened]
         self._handshakes = [handshakes for _, handshakes in opened]
         #: What was logged of each last.
         self._told = [""] * len(opened)
@@ -42,13 +43,6 @@ class Links:
 
     def _open(self, endpoint: str) -> tuple[Port, Handshakes]:
         return worker_link(self._context, endpoint, self._credentials)
-
-    def __iter__(self) -> Iterator[Port]:
-        """Yield the present ports; a replaced one is closed, and no more to be used."""
-        return iter(self._ports)
-
-    def __getitem__(self, index: int) -> Port:
-        return self._ports[index]
 
     def welcomed(self, index: int) -> None:
         """The broker has let us in: should it not do so again, that is news."""
@@ -64,7 +58,7 @@ class Links:
         if now < self._next_look:
             return False
         self._next_look = now + LOOK
-        replaced = [self._look(index) for index in range(len(self._ports))]
+        replaced = [self._look(index) for index in range(len(self.ports))]
         return any(replaced)
 
     def _look(self, index: int) -> bool:
@@ -78,14 +72,14 @@ class Links:
         if not handshakes.is_over:
             return False
         handshakes.close()
-        self._ports[index].close()
-        self._ports[index], self._handshakes[index] = self._open(self._endpoints[index])
+        self.ports[index].close()
+        self.ports[index], self._handshakes[index] = self._open(self._endpoints[index])
         return True
 
     def close(self, linger_ms: int) -> None:
         """Send what is left to send, for so long at most, and close everything."""
         for handshakes in self._handshakes:
             handshakes.close()
-        for port in self._ports:
+        for port in self.ports:
             port.close(linger_ms)
         self._context.term()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -31,6 +30,10 @@ BEAT_SECONDS = 1.0
 BEATS = 4
 #: Milliseconds for the last messages to leave.
 LINGER_MS = 1000
+#: What a broker says that is not the core's alone.
+_REMARKABLE = frozenset([wire.Welcome, wire.Shutdown, wire.Refused])
+#: To look up a member of an enumeration takes longer.
+_DONE = Sent.DONE
 
 
 class WorkerLoop:
@@ -50,6 +53,7 @@ class WorkerLoop:
         self._settings = settings
         self._clock = clock
         self._reporter = reporter
+        self._reporter_fd = reporter.fd
         self._guard = guard
         self._links = Links(settings.backends, credentials)
         self._waker = Waker()
@@ -58,18 +62,18 @@ class WorkerLoop:
         self._core = WorkerCore(settings, identity, offers)
         self._supervised = True
         self._poll = self._watch()
-        self._actions: deque[ev.Action] = deque()
+        #: What the core wants done, and what it wants for what has come of that.
+        self._actions: list[ev.Action] = []
         self._drains_asked = 0
         self._drains_begun = 0
-        self._orphaned = False
         self._beat_every = min(BEAT_SECONDS, settings.stuck_ms / 1000 / BEATS)
         self._next_beat = 0.0
-        #: When the core wants a Tick.
-        self._next_tick = 0.0
+        #: When to look around, without being told of anything.
+        self._next_look = 0.0
         self._ended: str | None = None
         self._perform: dict[type[Any], Callable[[Any], None]] = {
             ev.Send: self._send,
-            ev.Run: self._executor.submit,
+            ev.Submit: lambda action: self._executor.submit(action.runs),
             ev.Recall: self._recall,
             ev.Replace: lambda action: self._reporter.send(Stuck(action.seconds)),
             ev.Exit: self._exit,
@@ -89,25 +93,25 @@ class WorkerLoop:
         if progress is not None:
             self._feed(progress)
         now = self._clock()
-        beat = now >= self._next_beat
         due = self._core.next_due(now)
-        if beat or (due is not None and due <= now):
-            self._feed(ev.Tick())
-            due = self._core.next_due(now)
-        self._next_tick = self._next_beat if due is None else due
-        if beat:
-            self._beat(now)
+        if now >= self._next_beat or (due is not None and due <= now):
+            due = self._look_around(now)
+        self._next_look = self._next_beat if due is None else min(due, self._next_beat)
         return self._ended is None
 
     def listen(self) -> None:
         """Wait for messages, signals and the supervisor, and take in what there is."""
-        ready = self._poll.wait(self._patience())
+        patience = 0.0 if self._executor.is_ready else max(0.0, self._next_look - self._clock())
+        ready = self._poll.wait(patience)
         if self._waker.fd in ready:
             self._waker.clear()
-        self._take_messages(ready)
-        self._take_signals()
-        self._look_for_supervisor(ready)
-        self._renew_links()
+        for index, port in enumerate(self._links.ports):
+            for message in port.receive(port.socket in ready):
+                self._take_message(index, message)
+        if self._drains_begun < self._drains_asked:
+            self._take_signals()
+        if self._reporter_fd in ready and self._reporter.closed():
+            self._orphan()
 
     def drain(self) -> None:
         """Finish what runs, then end; the second call ends at once."""
@@ -120,22 +124,17 @@ class WorkerLoop:
 
     # What comes in ---------------------------------------------------------------------
 
-    def _patience(self) -> float:
-        if self._executor.is_ready:
-            return 0.0
-        return max(0.0, min(self._next_beat, self._next_tick) - self._clock())
-
-    def _take_messages(self, ready: set[Any]) -> None:
-        for index, port in enumerate(self._links):
-            for message in port.receive(port.socket in ready):
-                self._take_message(index, message)
-
     def _take_message(self, index: int, message: Message) -> None:
         try:
             said = wire.decode_from_broker(message.frames)
         except ProtocolError as error:
             log.warning("broker %s: not a message: %s", self._settings.backends[index], error)
             return
+        if type(said) in _REMARKABLE:
+            self._remark(index, said)
+        self._feed(ev.Received(index, said))
+
+    def _remark(self, index: int, said: wire.FromBroker) -> None:
         if isinstance(said, wire.Welcome):
             self._links.welcomed(index)
             log.info("broker %s: registered", self._settings.backends[index])
@@ -148,7 +147,6 @@ class WorkerLoop:
                 self._settings.backends[index],
                 said.reason,
             )
-        self._feed(ev.Received(index, said))
 
     def _take_signals(self) -> None:
         while self._drains_begun < self._drains_asked:
@@ -156,9 +154,7 @@ class WorkerLoop:
             log.info("draining")
             self._feed(ev.DrainRequested())
 
-    def _look_for_supervisor(self, ready: set[Any]) -> None:
-        if self._reporter.fd not in ready or not self._reporter.closed():
-            return
+    def _orphan(self) -> None:
         log.warning("supervisor is gone: draining")
         self._supervised = False
         self._poll = self._watch()
@@ -166,39 +162,44 @@ class WorkerLoop:
         if not self._drains_asked:
             self.drain()
 
+    def _look_around(self, now: float) -> float | None:
+        """Do what time asks for; return when the core wants the next Tick."""
+        self._feed(ev.Tick())
+        if now >= self._next_beat:
+            self._beat(now)
+        return self._core.next_due(now)
+
     def _beat(self, now: float) -> None:
         self._next_beat = now + self._beat_every
         self._reporter.send(Beat())
         self._guard.beat()
-
-    def _renew_links(self) -> None:
-        if self._links.look(self._clock()):
+        if self._links.look(now):
             self._poll = self._watch()
 
     def _watch(self) -> Poll:
         poll = Poll()
-        for port in self._links:
+        for port in self._links.ports:
             poll.watch(port)
         poll.watch(self._waker.fd)
         if self._supervised:
-            poll.watch(self._reporter.fd)
+            poll.watch(self._reporter_fd)
         return poll
 
     # What goes out ---------------------------------------------------------------------
 
     def _feed(self, event: ev.Event) -> None:
         """Give ``event`` to the core and do what it says, and what comes of that, in order."""
-        self._actions.extend(self._core.handle(event, self._clock()))
-        while self._actions:
-            action = self._actions.popleft()
+        self._actions = actions = self._core.handle(event, self._clock())
+        # What comes of them is put behind them meanwhile.
+        for action in actions:
             self._perform[type(action)](action)
 
     def _follow(self, event: ev.Event) -> None:
         self._actions.extend(self._core.handle(event, self._clock()))
 
     def _send(self, action: ev.Send) -> None:
-        sent = self._links[action.link].send(wire.encode(action.message))
-        if sent is not Sent.DONE:
+        sent = self._links.ports[action.link].send(wire.encode(action.message))
+        if sent is not _DONE:
             self._follow(ev.Unsent(action.link, action.message))
 
     def _recall(self, action: ev.Recall) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import NamedTuple
+
+import msgspec
 
 from vpoller_like.errors import InvalidParams, TaskFailed, TooLarge
 from vpoller_like.worker.run import Run
@@ -16,7 +17,7 @@ REMEMBERED = frozenset(["", InvalidParams.code, TaskFailed.code, TooLarge.code])
 OVERHEAD = 512
 
 
-class Entry(NamedTuple):
+class Entry(msgspec.Struct, frozen=True, gc=False):
     """A run that is over, and until when it is remembered; monotonic seconds."""
 
     run: Run

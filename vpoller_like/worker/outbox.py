@@ -3,28 +3,25 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import msgspec
 
 from vpoller_like.protocol.limits import MAX_PACK
 from vpoller_like.protocol.worker import Result
-from vpoller_like.worker.run import Debt, Run
-
-
-class Owed(msgspec.Struct, frozen=True, gc=False):
-    """One result, and the run and debt that it settles."""
-
-    run: Run
-    debt: Debt
-    result: Result
+from vpoller_like.worker.run import Run
 
 
 class Pack(msgspec.Struct, frozen=True, gc=False):
-    """What one RESULTS carries."""
+    """What one RESULTS carries: results, and the runs that they are of, in the same order.
+
+    ``bytes`` is what the bodies have together.
+    """
 
     seq: int
-    items: list[Owed]
+    runs: list[Run]
+    results: list[Result]
+    bytes: int
 
 
 class Outbox:
@@ -32,49 +29,65 @@ class Outbox:
 
     def __init__(self) -> None:
         self.since: float | None = None
-        self._unsent: deque[Owed] = deque()
+        #: The runs of what is unsent, the results, and their bodies' bytes.
+        self._runs: list[Run] = []
+        self._results: list[Result] = []
+        self._bytes = 0
         self._sent: deque[Pack] = deque()
         self._seq = 0
 
-    def __iter__(self) -> Iterator[Owed]:
+    def __iter__(self) -> Iterator[tuple[Run, Result]]:
         for pack in self._sent:
-            yield from pack.items
-        yield from self._unsent
+            yield from zip(pack.runs, pack.results, strict=True)
+        yield from zip(self._runs, self._results, strict=True)
 
     def __bool__(self) -> bool:
-        return bool(self._sent or self._unsent)
+        return bool(self._sent or self._results)
 
-    def add(self, owed: Owed, now: float) -> None:
-        """Send this one, too."""
-        self._unsent.append(owed)
+    def add(self, run: Run, result: Result, now: float) -> None:
+        """Send the ``result`` of ``run``, too."""
+        self._runs.append(run)
+        self._results.append(result)
+        self._bytes += len(result.body)
         if self.since is None:
             self.since = now
 
     def take_packs(self) -> list[Pack]:
         """Return everything unsent in numbered packs, which count as sent from now on."""
         packs = []
-        while self._unsent:
+        for size, total in self._cuts():
             self._seq += 1
-            packs.append(Pack(self._seq, self._next_pack()))
+            packs.append(Pack(self._seq, self._runs[:size], self._results[:size], total))
+            del self._runs[:size], self._results[:size]
         self._sent.extend(packs)
+        self._bytes = 0
         self.since = None
         return packs
 
-    def _next_pack(self) -> list[Owed]:
-        items = [self._unsent.popleft()]
-        size = len(items[0].result.body)
-        while self._unsent and size + len(self._unsent[0].result.body) <= MAX_PACK:
-            items.append(self._unsent.popleft())
-            size += len(items[-1].result.body)
-        return items
+    def _cuts(self) -> Sequence[tuple[int, int]]:
+        """Return how many results are to be in each pack, and their bodies' bytes."""
+        if self._bytes <= MAX_PACK:
+            return [(len(self._results), self._bytes)] if self._results else []
+        cuts = [(0, 0)]
+        for result in self._results:
+            size, total = cuts[-1]
+            grown = total + len(result.body)
+            if size and grown > MAX_PACK:
+                cuts.append((1, len(result.body)))
+            else:
+                cuts[-1] = (size + 1, grown)
+        return cuts
 
-    def acknowledge(self, seq: int) -> list[Owed]:
-        """The broker has all packs up to ``seq``; return them. A ``seq`` not sent is nothing."""
+    def acknowledge(self, seq: int) -> list[Run]:
+        """The broker has all packs up to ``seq``; return whose results they are.
+
+        A ``seq`` not sent is nothing.
+        """
         if seq > self._seq:
             return []
-        settled: list[Owed] = []
+        settled: list[Run] = []
         while self._sent and self._sent[0].seq <= seq:
-            settled.extend(self._sent.popleft().items)
+            settled.extend(self._sent.popleft().runs)
         return settled
 
     def rewind(self, now: float) -> None:
@@ -83,15 +96,22 @@ class Outbox:
         Until something is sent in it, an acknowledgement is one of the session before, and
         of a number not sent.
         """
-        self._unsent = deque(self)
+        unsent = list(self)
         self._sent.clear()
         self._seq = 0
-        self.since = now if self._unsent else None
+        self._hold(unsent)
+        self.since = now if unsent else None
 
-    def discard(self, unwanted: Callable[[Owed], bool]) -> list[Owed]:
-        """Drop the unsent results that are ``unwanted`` and return them."""
-        dropped = [owed for owed in self._unsent if unwanted(owed)]
-        self._unsent = deque(owed for owed in self._unsent if not unwanted(owed))
-        if not self._unsent:
+    def discard(self, unwanted: Callable[[Run], bool]) -> list[Run]:
+        """Drop the unsent results of ``unwanted`` runs and return those runs."""
+        dropped = [run for run in self._runs if unwanted(run)]
+        pairs = zip(self._runs, self._results, strict=True)
+        self._hold([(run, result) for run, result in pairs if not unwanted(run)])
+        if not self._results:
             self.since = None
         return dropped
+
+    def _hold(self, unsent: Sequence[tuple[Run, Result]]) -> None:
+        self._runs = [run for run, _ in unsent]
+        self._results = [result for _, result in unsent]
+        self._bytes = sum(len(result.body) for result in self._results)

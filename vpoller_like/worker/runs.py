@@ -15,23 +15,24 @@ class Runs:
         self.running: dict[int, Run] = {}
         #: Given up; each holds its thread until the process ends.
         self.stuck: dict[int, Run] = {}
-        self._by_task: dict[tuple[int, int], Run] = {}
+        #: By link and number.
+        self.numbers: dict[tuple[int, int], Run] = {}
         self._by_id: dict[IdKey, Run] = {}
         self._keys = 0
 
-    def add(self, link: int, item: Assignment, now: float) -> Run:
+    def add(self, link: int, item: Assignment, brief: bool, now: float) -> Run:
         """Begin with a task that the broker behind ``link`` gave."""
-        self._keys += 1
-        run = Run(self._keys, link, item, now)
-        self.waiting[run.key] = run
-        self._by_task[(link, item.task)] = run
-        if run.id_key is not None:
-            self._by_id[run.id_key] = run
+        self._keys = key = self._keys + 1
+        run = Run(key, item, [Debt(link, item.task, item.attempt)], now, brief)
+        self.waiting[key] = run
+        self.numbers[(link, item.task)] = run
+        if item.id is not None:
+            self._by_id[(item.principal, item.id)] = run
         return run
 
     def by_task(self, link: int, task: int) -> Run | None:
         """Return the run that a broker knows under this number."""
-        return self._by_task.get((link, task))
+        return self.numbers.get((link, task))
 
     def by_id(self, principal: str, request_id: str | None) -> Run | None:
         """Return the latest run of this request that is still known, over or not."""
@@ -40,7 +41,7 @@ class Runs:
     def owe(self, run: Run, debt: Debt) -> None:
         """Another broker, or the same one under another number, awaits the result."""
         run.debts.append(debt)
-        self._by_task.setdefault((debt.link, debt.task), run)
+        self.numbers.setdefault((debt.link, debt.task), run)
 
     def release(self, run: Run, debt: Debt) -> None:
         """The result is not owed there any more."""
@@ -76,18 +77,21 @@ class Runs:
 
     def settle(self, run: Run) -> None:
         """All brokers have the result: the numbers may be used again."""
-        by_task = self._by_task
+        numbers = self.numbers
         for debt in run.debts:
             number = (debt.link, debt.task)
-            if by_task.get(number) is run:
-                del by_task[number]
+            if numbers.get(number) is run:
+                del numbers[number]
         run.debts.clear()
 
     def forget(self, run: Run) -> None:
         """Know nothing of this run any more."""
         self.settle(run)
-        if run.id_key is not None and self._by_id.get(run.id_key) is run:
-            del self._by_id[run.id_key]
+        item = run.item
+        if item.id is not None:
+            id_key = (item.principal, item.id)
+            if self._by_id.get(id_key) is run:
+                del self._by_id[id_key]
 
     def owed_to(self, link: int) -> list[tuple[Run, Debt]]:
         """Return what is owed to a broker and not over yet, in the order it was given."""
@@ -109,5 +113,5 @@ class Runs:
         return bool(self.waiting or self.running)
 
     def _drop_number(self, run: Run, debt: Debt) -> None:
-        if self._by_task.get((debt.link, debt.task)) is run:
-            del self._by_task[(debt.link, debt.task)]
+        if self.numbers.get((debt.link, debt.task)) is run:
+            del self.numbers[(debt.link, debt.task)]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from vpoller_like.errors import TaskFailed
 from vpoller_like.protocol.reply import failure
 from vpoller_like.protocol.worker import Offer
-from vpoller_like.worker.run import Outcome, Run
+from vpoller_like.worker.run import Finished, Run
 
 #: For a task that is not on offer; its run will only say so.
 UNKNOWN_SECONDS = 60.0
@@ -25,17 +25,17 @@ class Timeouts:
 
     def of(self, run: Run) -> float:
         """Return for how many seconds ``run`` may run."""
-        method, hostname = run.method, run.held.hostname
+        method, hostname = run.item.method, run.item.hostname
         anywhere = self._seconds.get((method, None), UNKNOWN_SECONDS)
         return self._seconds.get((method, hostname), anywhere)
 
 
-def timed_out(run: Run, seconds: float) -> Outcome:
+def timed_out(run: Run, seconds: float) -> Finished:
     """Return the answer for a run that did not finish within ``seconds``."""
     milliseconds = round(seconds * 1000)
     error = TaskFailed(
-        f"{run.method} did not finish within {seconds:g} s and was given up",
+        f"{run.item.method} did not finish within {seconds:g} s and was given up",
         reason="timeout",
         timeout_ms=milliseconds,
     )
-    return Outcome(error.code, milliseconds * 1000, failure(error, run.encoding))
+    return Finished(run.key, error.code, milliseconds * 1000, failure(error, run.encoding))
