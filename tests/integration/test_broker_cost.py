@@ -26,7 +26,7 @@ ROUNDS = 9
 SECONDS = 0.15
 #: What is too much is measured again: a neighbour may have been busy.
 TRIES = 3
-BOUNDS = {"c": 16.0, "pure": 22.0}
+BOUNDS = {"c": 10.0, "pure": 16.0}
 
 
 @pytest.fixture(scope="module")

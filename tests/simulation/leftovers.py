@@ -28,7 +28,7 @@ def of_broker(core: BrokerCore) -> dict[str, Any]:
             "remembered bytes": core.memory.bytes,
             "routes": list(directory.routes),
             "departed": directory._departed,
-            "acknowledgements": roster._owed_acks,
+            "acknowledgements": roster._acks,
             "held": [list(w.tasks) for w in roster.workers.values() if w.tasks],
             "waiting routes": [1 for p in directory.pools if p.quick or p.careful],
             "actions": core._out,

@@ -101,8 +101,7 @@ def a_worker_denies_what_it_knows() -> Iterator[None]:
 @dies_by("SupersededAttemptsAreDropped")
 def a_result_is_taken_from_whoever_brings_it() -> Iterator[None]:
     def take_all(self: Roster, worker: Worker, message: wire.Results, now: float) -> None:
-        worker.ack = message.seq
-        self._owed_acks[worker.instance] = worker
+        self._acks.owe(worker, message.seq, 0, now)
         for item in message.items:
             task = self._dispatcher.live.get(item.task)
             if task is not None and task.state is State.RUNNING:

@@ -177,7 +177,7 @@ class Stage:
             "remembered_bytes": core.memory.bytes,
             "routes": directory.routes,
             "departed": directory._departed,
-            "owed_acks": core.roster._owed_acks,
+            "owed_acks": core.roster._acks,
             "held": [w.tasks for w in core.roster.workers.values() if w.tasks],
             "waiting": [p for p in directory.pools if p.quick or p.careful],
             "out": core._out,

@@ -15,6 +15,7 @@ from tests.support.core import (
     request_body,
     safe,
 )
+from vpoller_like.broker import acks
 from vpoller_like.broker import events as ev
 from vpoller_like.protocol import worker as wire
 
@@ -290,7 +291,7 @@ def test_the_count_of_results_begins_anew_with_each_hello() -> None:
     for _ in range(2):
         stage.ask()
         player.done()
-        stage.tick()
+        stage.pass_time(acks.PATIENCE + 0.1, alive=[player])
         player.hello()
     assert [ack.seq for ack in stage.said(wire.Ack)] == [1, 1]
 

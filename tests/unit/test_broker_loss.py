@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.support.core import Player, Stage, offer, safe
+from vpoller_like.broker import acks
 from vpoller_like.broker import events as ev
 from vpoller_like.protocol import worker as wire
 from vpoller_like.protocol.reply import success
@@ -380,11 +381,64 @@ def test_results_are_acknowledged_up_to_the_last_one() -> None:
     stage.ask()
     stage.ask()
     player.done()
+    stage.pass_time(acks.PATIENCE / 2)
     player.done()
     stage.tick()
+    assert not stage.said(wire.Ack)
+    stage.pass_time(acks.PATIENCE / 2 + 0.1)
     assert [ack.seq for ack in stage.said(wire.Ack)] == [2]
-    stage.tick()
+    stage.pass_time(2 * acks.PATIENCE, alive=[player])
     assert len(stage.said(wire.Ack)) == 1
+
+
+def test_many_results_are_acknowledged_with_the_next_tick() -> None:
+    stage = Stage()
+    player = Player(stage)
+    for _ in range(acks.MANY - 1):
+        stage.ask()
+        player.done()
+    stage.tick()
+    assert not stage.said(wire.Ack)
+    stage.ask()
+    player.done()
+    stage.tick()
+    assert [ack.seq for ack in stage.said(wire.Ack)] == [acks.MANY]
+    stage.pass_time(2 * acks.PATIENCE, alive=[player])
+    assert len(stage.said(wire.Ack)) == 1
+
+
+def test_a_large_result_is_acknowledged_with_the_next_tick() -> None:
+    """Its worker keeps it until then."""
+    stage = Stage()
+    player = Player(stage)
+    stage.ask()
+    player.done(result="x" * acks.LARGE)
+    stage.tick()
+    assert [ack.seq for ack in stage.said(wire.Ack)] == [1]
+
+
+def test_a_worker_that_leaves_is_not_kept_waiting_for_what_it_is_owed() -> None:
+    stage = Stage()
+    player = Player(stage, slots=2)
+    stage.ask()
+    stage.ask()
+    player.done()
+    player.drain()
+    stage.tick()
+    assert [ack.seq for ack in stage.said(wire.Ack)] == [1]
+    player.done()
+    stage.tick()
+    assert [ack.seq for ack in stage.said(wire.Ack)] == [1, 2]
+
+
+def test_who_is_gone_is_owed_nothing() -> None:
+    stage = Stage()
+    player = Player(stage)
+    stage.ask()
+    player.done()
+    player.bye()
+    stage.pass_time(2 * acks.PATIENCE)
+    assert not stage.said(wire.Ack)
 
 
 @pytest.mark.parametrize("body", [b"", b"[1]", b"not json", b'"text"', b"\x81\xa1a\x01"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from itertools import count
@@ -264,7 +265,7 @@ class BrokerCore:
     def _stop(self, _: ev.StopAsked, now: float) -> None:
         self.admission.draining = True
         # Workers that leave wait for it, and nobody else will say it.
-        self.roster.acknowledge()
+        self.roster.acknowledge(math.inf)
         for task in list(self.dispatcher.live.values()):
             self._give_up(task, _farewell(task), now)
 

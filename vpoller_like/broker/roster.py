@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from vpoller_like.broker.acks import Acks
 from vpoller_like.broker.counters import Counters
 from vpoller_like.broker.dispatcher import Dispatcher
 from vpoller_like.broker.events import Action, Tell, WorkerSays
@@ -57,7 +58,7 @@ class Roster:
         self._take_rhythm()
         self._by_peer: dict[bytes, Worker] = {}
         self.workers: dict[str, Worker] = {}
-        self._owed_acks: dict[str, Worker] = {}
+        self._acks = Acks()
         self._next_heartbeat = 0.0
         self._someone_left = False
         #: Before this, nobody can have been silent for too long.
@@ -271,10 +272,11 @@ class Roster:
             self._dispatcher.serve(pool, now)
 
     def _results(self, worker: Worker, message: wire.Results, now: float) -> None:
-        worker.ack = message.seq
-        self._owed_acks[worker.instance] = worker
+        items = message.items
+        size = len(items[-1].body) if items else 0
+        self._acks.owe(worker, message.seq, size, now)
         held, result = worker.tasks, self._dispatcher.result
-        for item in message.items:
+        for item in items:
             task = held.get(item.task)
             if task is None or task.attempt != item.attempt:
                 self._counters.late_results += 1
@@ -353,6 +355,7 @@ class Roster:
     def _close(self, worker: Worker) -> None:
         """Give ``worker`` nothing more."""
         worker.draining = True
+        self._acks.hasten(worker)
         worker.pool.place(worker)
 
     def lose(self, worker: Worker, why: str, now: float) -> None:
@@ -370,7 +373,7 @@ class Roster:
     def _remove(self, worker: Worker, now: float) -> None:
         del self.workers[worker.instance]
         self._by_peer.pop(worker.peer, None)
-        self._owed_acks.pop(worker.instance, None)
+        self._acks.forget(worker)
         self._directory.leave(worker, now)
         for task in list(reversed(worker.tasks.values())):
             self._dispatcher.worker_lost(task, now)
@@ -397,7 +400,7 @@ class Roster:
         ``paused`` is for how many seconds the broker itself stood still; nobody could
         be heard meanwhile.
         """
-        self.acknowledge()
+        self.acknowledge(now)
         if paused:
             for worker in self.workers.values():
                 worker.last_heard = min(now, worker.last_heard + paused)
@@ -424,13 +427,10 @@ class Roster:
         heard = min((worker.last_heard for worker in self.workers.values()), default=now)
         self._silence_due = heard + self._liveness
 
-    def acknowledge(self) -> None:
-        """Tell workers what has arrived of theirs since the last time."""
-        for worker in self._owed_acks.values():
-            if worker.ack != worker.acked:
-                worker.acked = worker.ack
-                self._out.append(Tell(worker.peer, wire.Ack(worker.ack)))
-        self._owed_acks.clear()
+    def acknowledge(self, now: float) -> None:
+        """Tell workers what has arrived of theirs, where that is due."""
+        for worker in self._acks.take(now):
+            self._out.append(Tell(worker.peer, wire.Ack(worker.ack)))
 
 
 def _may_run(worker: Worker, task: Task) -> bool:

@@ -16,6 +16,7 @@ class Worker:
 
     __slots__ = (
         "ack",
+        "ack_due",
         "acked",
         "ahead",
         "done",
@@ -65,6 +66,8 @@ class Worker:
         #: The last RESULTS heard of, and the last one acknowledged.
         self.ack = 0
         self.acked = 0
+        #: By when the next ACK goes out.
+        self.ack_due = 0.0
         self.last_heard = now
 
     @property

@@ -1,0 +1,65 @@
+"""Whose results are to be acknowledged, and when: not each message by a message of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from vpoller_like.broker.worker import Worker
+
+#: Seconds that a worker may wait for its ACK, beside the time to the next tick.
+PATIENCE = 2.0
+#: RESULTS after which it is due with the next tick.
+MANY = 16
+#: As it is after a result of so many bytes: the worker keeps them until then.
+LARGE = 64 * 1024
+
+
+class Acks:
+    """Workers that are owed an ACK. Times are monotonic seconds."""
+
+    def __init__(self) -> None:
+        #: The one that has waited longest is the first.
+        self._later: dict[str, Worker] = {}
+        self._next: dict[str, Worker] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._later or self._next)
+
+    def owe(self, worker: Worker, seq: int, size: int, now: float) -> None:
+        """The RESULTS ``seq`` of ``worker`` has arrived; its last result has ``size`` bytes."""
+        worker.ack = seq
+        name = worker.instance
+        if seq - worker.acked >= MANY or size > LARGE or worker.draining:
+            self._next[name] = worker
+        elif name not in self._later:
+            worker.ack_due = now + PATIENCE
+            self._later[name] = worker
+
+    def hasten(self, worker: Worker) -> None:
+        """``worker`` is about to leave, and waits for what it is owed."""
+        if worker.instance in self._later:
+            self._next[worker.instance] = worker
+
+    def forget(self, worker: Worker) -> None:
+        """``worker`` is gone."""
+        self._later.pop(worker.instance, None)
+        self._next.pop(worker.instance, None)
+
+    def take(self, now: float) -> Iterator[Worker]:
+        """Yield those to whom an ACK is due; they are owed nothing then."""
+        for worker in self._next.values():
+            self._later.pop(worker.instance, None)
+            yield from _settled(worker)
+        self._next.clear()
+        while self._later:
+            worker = next(iter(self._later.values()))
+            if worker.ack_due > now:
+                return
+            del self._later[worker.instance]
+            yield from _settled(worker)
+
+
+def _settled(worker: Worker) -> Iterator[Worker]:
+    if worker.ack != worker.acked:
+        worker.acked = worker.ack
+        yield worker
