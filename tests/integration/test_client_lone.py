@@ -25,7 +25,7 @@ from tests.support.fake_broker import (
     in_turn,
     success,
 )
-from vpoller_like.client import AsyncVPollerClient, VPollerClient, lone
+from vpoller_like.client import AsyncVPollerClient, VPollerClient, base, lone
 
 Answers = list[Any]
 
@@ -214,3 +214,46 @@ def test_large_requests_and_replies_come_through() -> None:
         assert client.call("x", data=data) == {"data": data}
         assert client.run({"method": "x", "data": data * 2})["error"]["code"] == "too_large"
         assert client.call("x", a=1) == {"a": 1}
+
+
+def test_what_is_written_slowly_says_how_much_time_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The broker took it that the client waits for as long as if it had been sent at once."""
+    with warm(timeout=10_000, retries=1) as (broker, client):
+        draft = lone.Draft
+
+        def slowly(*arguments: Any) -> Any:
+            time.sleep(0.2)
+            return draft(*arguments)
+
+        client.call("quick")
+        monkeypatch.setattr(lone, "Draft", slowly)
+        client.call("slow")
+        *_, quick, slow = (seen.meta["deadline_ms"] for seen in broker.requests)
+        assert 190 < quick - slow < 5000
+
+
+def test_a_client_that_is_closed_while_a_first_call_connects_is_closed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    client = VPollerClient("tcp://127.0.0.1:1", 100, 1)
+    made = base.Requester
+
+    def closed_meanwhile(*arguments: Any) -> Any:
+        client.close()
+        return made(*arguments)
+
+    monkeypatch.setattr(base, "Requester", closed_meanwhile)
+    for _ in range(2):
+        with pytest.raises(RuntimeError, match="closed"):
+            client.run({"method": "x"})
+
+
+def test_a_channel_may_come_back_while_another_is_looked_for() -> None:
+    """The collector closes a map() that was given up, in whichever thread it runs."""
+    with warm() as (_, client):
+        requester = client._own()
+        with requester._lock:
+            channel = requester.take_idle(0)
+            assert channel is not None
+            requester.give_back(0, channel, clean=True)
+        assert client.call("x", n=1) == {"n": 1}

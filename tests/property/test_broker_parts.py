@@ -230,6 +230,17 @@ def test_the_oldest_replies_make_room_and_peaks_are_what_there_was_of_them(
         assert (memory.peak, memory.peak_bytes) == (most, most_bytes)
 
 
+def test_what_is_remembered_twice_is_there_once_and_goes_with_the_first() -> None:
+    """It was in the order twice; the second time the tick failed, and all that came after it."""
+    memory = Memory(0.0, 10.0, 8000, 5)
+    memory.put(("", "x"), entry(100, 0.0, 0.0))
+    memory.put(("", "y"), entry(100, 0.0, 0.0))
+    memory.put(("", "x"), entry(300, 0.0, 1.0))
+    assert (len(memory), memory.bytes) == (2, 400 + 2 * OVERHEAD)
+    memory.expire(20.0)
+    assert (len(memory), memory.bytes) == (0, 0)
+
+
 def test_a_reply_larger_than_the_memory_is_forgotten_at_once() -> None:
     memory = Memory(0.0, 10.0, 2048, 1000)
     memory.put(("", "x"), entry(4000, 5.0, 6.0))

@@ -495,3 +495,29 @@ def test_freed_memory_is_given_back_from_time_to_time(monkeypatch: pytest.Monkey
         looking.look(now)
     looking.close()
     assert times == [float(second) for second in range(50, 100, 5)]
+
+
+def test_a_request_that_fails_before_it_is_accepted_counts_nowhere() -> None:
+    """Its route was left with one task too few, and seemed idle while others waited there."""
+    stage = Stage()
+    player = Player(stage, slots=0)
+    stage.ask(client=b"good")
+    (route,) = stage.core.directory.routes.values()
+
+    def break_down(*_: Any) -> None:
+        raise ZeroDivisionError
+
+    body = request_body(meta={"id": "bad", "age_ms": 0})
+    event = ev.Request((b"bad", b""), body, parse_head(body))
+    stage.core.dispatcher.require_room = break_down  # type: ignore[method-assign,assignment]
+    (reply,) = stage.core.handle_all([event], stage.now, lambda *_: None)
+    del stage.core.dispatcher.require_room  # type: ignore[method-assign]
+    assert isinstance(reply, ev.Reply)
+    assert decode_object(reply.body)["error"]["reason"] == "internal"
+    assert stage.core.counters.internal_errors == 1
+    assert ("", "bad") not in stage.core.memory
+    assert route.live == 1
+    stage.check()
+    player.heartbeat(slots=1)
+    player.done()
+    assert stage.answer(b"good")["success"] == 0

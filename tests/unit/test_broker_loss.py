@@ -483,3 +483,17 @@ def test_a_worker_of_another_protocol_version_is_sent_away() -> None:
     player.hello(version=wire.VERSION + 1)
     assert len(stage.said(wire.Refused, player.peer)) == 1
     assert not stage.core.roster.workers
+
+
+def test_a_broker_that_ends_lets_no_worker_wait_for_its_ack() -> None:
+    stage = Stage()
+    player = Player(stage, slots=2)
+    stage.ask()
+    stage.ask()
+    player.done()
+    stage.feed(ev.DrainAsked())
+    stage.tick()
+    assert [ack.seq for ack in stage.said(wire.Ack)] == [1]
+    player.done()
+    stage.tick()
+    assert [ack.seq for ack in stage.said(wire.Ack)] == [1, 2]

@@ -21,6 +21,7 @@ class Acks:
         #: The one that has waited longest is the first.
         self._later: dict[str, Worker] = {}
         self._next: dict[str, Worker] = {}
+        self._hurried = False
 
     def __bool__(self) -> bool:
         return bool(self._later or self._next)
@@ -29,7 +30,7 @@ class Acks:
         """The RESULTS ``seq`` of ``worker`` has arrived; its last result has ``size`` bytes."""
         worker.ack = seq
         name = worker.instance
-        if seq - worker.acked >= MANY or size > LARGE or worker.draining:
+        if seq - worker.acked >= MANY or size > LARGE or worker.draining or self._hurried:
             self._next[name] = worker
         elif name not in self._later:
             worker.ack_due = now + PATIENCE
@@ -39,6 +40,11 @@ class Acks:
         """``worker`` is about to leave, and waits for what it is owed."""
         if worker.instance in self._later:
             self._next[worker.instance] = worker
+
+    def hurry(self) -> None:
+        """Whatever is owed is due with the next tick, now and from now on."""
+        self._hurried = True
+        self._next.update(self._later)
 
     def forget(self, worker: Worker) -> None:
         """``worker`` is gone."""

@@ -66,7 +66,7 @@ class Admission:
         #: Tasks of methods that only plain workers may serve; never swept, never linked.
         self._plain_route = Route("(plain)", None, 0.0)
         self.draining = False
-        #: The task that the last request became, if any did.
+        #: The task that the last request became, if it did.
         self.begun: Task | None = None
 
     def attach(self, seekers: Seekers) -> None:
@@ -79,6 +79,7 @@ class Admission:
         Raises ``RequestError`` where it became no task: it is to be refused with that.
         """
         self._counters.requests += 1
+        self.begun = None
         head, body = event.head, event.body
         meta = head.meta
         principal = event.principal

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from itertools import count
@@ -173,12 +172,19 @@ class BrokerCore:
         """
         self.counters.internal_errors += 1
         if type(event) is ev.Request:
-            task = self.admission.begun
-            if task is not None and any(waiter is event for waiter in task.waiters):
+            task = self._accepted(event)
+            if task is not None:
                 self._give_up(task, _broken(), now)
             elif not self._is_waited_for(event):
                 with suppress(Exception):
                     self.admission.refuse(event, _broken())
+
+    def _accepted(self, request: ev.Request) -> Task | None:
+        """Return the task that ``request`` has just become, if it came as far as that."""
+        task = self.admission.begun
+        if task is None or task.number not in self.dispatcher.live:
+            return None
+        return task if any(waiter is request for waiter in task.waiters) else None
 
     def _give_up(self, task: Task, error: RequestError, now: float) -> None:
         """Answer ``task`` with ``error``, wherever it is; where that fails too, forget it."""
@@ -261,11 +267,12 @@ class BrokerCore:
 
     def _drain(self, _: ev.DrainAsked, __: float) -> None:
         self.admission.draining = True
+        self.roster.hurry()
 
     def _stop(self, _: ev.StopAsked, now: float) -> None:
-        self.admission.draining = True
+        self._drain(ev.DrainAsked(), now)
         # Workers that leave wait for it, and nobody else will say it.
-        self.roster.acknowledge(math.inf)
+        self.roster.acknowledge(now)
         for task in list(self.dispatcher.live.values()):
             self._give_up(task, _farewell(task), now)
 

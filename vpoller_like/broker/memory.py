@@ -59,9 +59,16 @@ class Memory:
         return self._entries.get(key)
 
     def put(self, key: Key, entry: Remembered) -> None:
-        """Remember a reply under a ``key`` that is not known; the oldest go if there is no room."""
+        """Remember a reply; the oldest go if there is no room.
+
+        A ``key`` that is known, which a fault of the broker's may bring about, keeps its place.
+        """
+        known = self._entries.get(key)
+        if known is None:
+            self._order.append(key)
+        else:
+            self.bytes -= len(known.body) + OVERHEAD
         self._entries[key] = entry
-        self._order.append(key)
         count, size = len(self._order), self.bytes + len(entry.body) + OVERHEAD
         self.bytes = size
         if size > self._max_bytes or count > self._max_count:

@@ -427,6 +427,10 @@ class Roster:
         heard = min((worker.last_heard for worker in self.workers.values()), default=now)
         self._silence_due = heard + self._liveness
 
+    def hurry(self) -> None:
+        """The broker is to end: from now on nobody waits for an ACK beyond the next tick."""
+        self._acks.hurry()
+
     def acknowledge(self, now: float) -> None:
         """Tell workers what has arrived of theirs, where that is due."""
         for worker in self._acks.take(now):

@@ -51,11 +51,21 @@ class NetworkClient:
         return requester
 
     def _made(self) -> Requester:
-        if not self._finalizer.alive:
-            raise RuntimeError("the client is closed; make a new one")
+        self._require_open()
         # Atomic, so that of two threads that come here at once both get the same one.
         fresh = Requester(self._policy.endpoints, self._credentials)
-        return self._requesters.setdefault(os.getpid(), fresh)
+        requester = self._requesters.setdefault(os.getpid(), fresh)
+        try:
+            self._require_open()
+        except RuntimeError:
+            # Closed meanwhile, by a thread that may not have seen it.
+            requester.close()
+            raise
+        return requester
+
+    def _require_open(self) -> None:
+        if not self._finalizer.alive:
+            raise RuntimeError("the client is closed; make a new one")
 
     def _close(self) -> None:
         self._finalizer()

@@ -57,18 +57,17 @@ class Flight:
         """Return how many requests are in the air."""
         return len(self._legs)
 
-    def launch(self, key: Hashable, message: dict[str, Any], now: float | None = None) -> None:
+    def launch(self, key: Hashable, message: dict[str, Any]) -> None:
         """Start a request; its envelope will be ``landed[key]``.
 
-        ``now`` is the time, if the caller has just looked. Raises ``TypeError`` where
-        ``message`` is not a dict.
+        Raises ``TypeError`` where ``message`` is not a dict.
         """
         try:
             draft = Draft(message, new_id, self._policy.max_request)
         except RequestError as error:
             self.landed[key] = failure_fields(error)
             return
-        self.take_off(key, draft, self._clock() if now is None else now)
+        self.take_off(key, draft, self._clock())
 
     def take_off(self, key: Hashable, draft: Draft, now: float) -> None:
         """Start a request that has been written."""

@@ -6,15 +6,12 @@ import math
 from collections.abc import Hashable, Iterable, Iterator
 from typing import Any, NamedTuple
 
-from vpoller_like.client.draft import Draft, first_ending
+from vpoller_like.client.draft import Draft
 from vpoller_like.client.policy import Exchange, Policy
 from vpoller_like.protocol.batch import join_requests
 from vpoller_like.protocol.encoding import Encoding
 from vpoller_like.protocol.limits import MAX_PACK
 from vpoller_like.transport.requester import Channel
-
-#: Seconds; what is less is not told to a broker.
-_MOMENT = 0.001
 
 
 class Room(NamedTuple):
@@ -109,11 +106,7 @@ class Leg:
     def body(self, now: float) -> bytes:
         """Return the request as it is to be sent now."""
         if self._exchange is None and self._is_begun:
-            elapsed = now - self._started
-            if elapsed < _MOMENT:
-                return self.draft.start + self._policy.first_ending
-            policy = self._policy
-            return self.draft.start + first_ending(policy.budget - policy.way_back - elapsed)
+            return self.draft.start + self._policy.ending(now - self._started)
         return self.exchange.body(now)
 
     def depart(self, parcel: Parcel, place: int, now: float) -> None:

@@ -105,14 +105,14 @@ class Lone:
 
     def _is_sent(self) -> bool:
         """Send the request by an idle channel, if there is one that is connected."""
-        ending = self._policy.first_ending
-        if not ending or not self._draft.is_plain:
+        if not (self._policy.first_ending and self._draft.is_plain):
             return False
         channel = self._channel = self._requester.take_idle(self._endpoint)
         if channel is None:
             return False
         # Before it is sent: a connection that has ended takes messages for a millisecond yet.
         channel.look()
+        ending = self._policy.ending(self._clock() - self._started)
         token = channel.send(self._draft.start + ending) if channel.connected else None
         if token is None:
             self._give_back(channel, clean=False)

@@ -74,9 +74,8 @@ class Pipeline:
     def _look(self) -> None:
         self._flight.turn()
         while (room := self._room()) and (requests := self._source.draw(room)):
-            now = self._clock()
             for request in requests:
-                self._launch(request, now)
+                self._launch(request)
             self._flight.turn()
             if self._handed in self._flight.landed:
                 break
@@ -89,11 +88,11 @@ class Pipeline:
         ahead = self._handed + self._window * _AHEAD - self._drawn
         return max(0, min(self._window - len(self._flight), ahead))
 
-    def _launch(self, request: Request, now: float) -> None:
+    def _launch(self, request: Request) -> None:
         if isinstance(request, RequestError):
             self._flight.landed[self._drawn] = failure_fields(request)
         else:
-            self._flight.launch(self._drawn, request, now)
+            self._flight.launch(self._drawn, request)
         self._drawn += 1
 
     def __enter__(self) -> Pipeline:

@@ -81,6 +81,12 @@ class Policy(msgspec.Struct, frozen=True):
         first = self.timeout if is_alone else min(FIRST_PATIENCE, self.timeout / 4)
         msgspec.structs.force_setattr(self, "first_patience", first)
 
+    def ending(self, elapsed: float) -> bytes:
+        """Return what ends the body of a first send, so many seconds after the request began."""
+        if elapsed < _MOMENT:
+            return self.first_ending
+        return first_ending(self.budget - self.way_back - elapsed)
+
     @property
     def budget(self) -> float:
         """Seconds that a request may take in all."""

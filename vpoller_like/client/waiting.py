@@ -6,7 +6,7 @@ import math
 import select
 from collections.abc import Iterable
 
-#: Seconds; a wait for longer is not limited.
+#: Seconds; who waits for longer looks again meanwhile.
 _LONGEST = 86_400.0
 
 
@@ -15,4 +15,4 @@ def wait(filenos: Iterable[int], seconds: float) -> None:
     poll = select.poll()
     for fileno in filenos:
         poll.register(fileno, select.POLLIN)
-    poll.poll(math.ceil(seconds * 1000) if seconds < _LONGEST else -1)
+    poll.poll(math.ceil(min(seconds, _LONGEST) * 1000))

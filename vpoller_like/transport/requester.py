@@ -43,7 +43,7 @@ _REPLY_FRAMES = 3
 _COUNTS = (1, 2, 4, 8, 16, 32, *[64] * 16)
 #: Messages that are read, and answer something else, in one :meth:`Channel.reply_to`.
 _STRAYS = 64
-#: Seconds; a wait for longer is not limited.
+#: Seconds; who waits for longer looks again meanwhile.
 _LONGEST = 86_400.0
 #: A member of an enumeration is several times the price of a global.
 _DONE = Sent.DONE
@@ -170,7 +170,7 @@ class Channel:
         if self._poll is None:
             self._poll = select.poll()
             self._poll.register(self._fileno, select.POLLIN)
-        self._poll.poll(max(0, math.ceil(seconds * 1000)) if seconds < _LONGEST else -1)
+        self._poll.poll(max(0, math.ceil(min(seconds, _LONGEST) * 1000)))
 
     def _follow(self, handshakes: Handshakes) -> None:
         if not self.connected:
@@ -204,7 +204,9 @@ class Requester:
         self._credentials = credentials
         #: The endpoint, by its index, that answered last.
         self.preferred = 0
-        self._lock = threading.Lock()
+        # One that a thread may take twice: under it the collector may run, and close a map() that
+        # was given up, which gives its channels back.
+        self._lock = threading.RLock()
         self._context: Any = None
         self._idle: list[list[Channel]] = [[] for _ in endpoints]
         self._lent = 0

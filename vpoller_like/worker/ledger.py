@@ -10,6 +10,9 @@ from vpoller_like.worker.outbox import Outbox
 from vpoller_like.worker.run import Debt, Finished, Run
 from vpoller_like.worker.runs import Runs
 
+#: Bytes of a request that is let go of as soon as it has run.
+LARGE = 64 * 1024
+
 
 class Ledger:
     """Owns the runs, what is on its way to the brokers, and what is remembered."""
@@ -116,6 +119,9 @@ class Ledger:
     def conclude(self, run: Run, outcome: Finished, now: float) -> None:
         """``run`` is over: send its result to all who are owed it."""
         run.outcome = outcome
+        if len(run.item.body) > LARGE:
+            # What is not acknowledged yet is kept, and the request is not needed for that.
+            run.shed()
         if run.debts:
             self._pay(run, outcome, run.debts, now)
         else:
