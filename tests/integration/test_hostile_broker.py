@@ -18,6 +18,21 @@ from vpoller_like.protocol import worker as wire
 SEED = 20261122
 
 
+def quick_result(honest: FakeBackend, peer: bytes) -> wire.Result:
+    """Return the result of a task, given again when it is given back: others run before it."""
+    task = honest.task("tally.quick")
+    honest.give(peer, task)
+    for _ in range(200):
+        found = [said for _, said in honest.heard if isinstance(said, wire.Results)]
+        if found:
+            return honest.results(1)[0]
+        if any(isinstance(said, wire.Return) for _, said in honest.heard):
+            honest.heard.clear()
+            honest.give(peer, task)
+        honest.listen(0.1)
+    raise AssertionError("neither a result nor a task given back for 20 s")
+
+
 def test_a_worker_serves_an_honest_broker_beside_two_hostile_ones(tmp_path: Path) -> None:
     with (
         HostileListener(SEED) as listener,
@@ -27,14 +42,10 @@ def test_a_worker_serves_an_honest_broker_beside_two_hostile_ones(tmp_path: Path
     ):
         peer, hello = honest.expect_from(wire.Hello)
         for _ in range(20):
-            honest.give(peer, honest.task("tally.quick"))
-            (result,) = honest.results(1)
-            assert json.loads(result.body)["result"] == hello.pid
+            assert json.loads(quick_result(honest, peer).body)["result"] == hello.pid
             time.sleep(0.05)
         eventually(lambda: hostile.said > 500 and listener.served > 3, "they have done their worst")
-        honest.give(peer, honest.task("tally.quick"))
-        (result,) = honest.results(1)
-        assert json.loads(result.body)["result"] == hello.pid
+        assert json.loads(quick_result(honest, peer).body)["result"] == hello.pid
         assert worker.children() == [hello.pid]
 
 

@@ -98,12 +98,13 @@ def test_nothing_that_parses_upsets_the_core(data: st.DataObject) -> None:
 @given(some.odd_json | some.odd_messagepack | some.mutated(st.just(BODY)))
 def test_no_request_that_parses_upsets_the_core(body: bytes) -> None:
     try:
-        parse_head(body)
+        head = parse_head(body)
     except ProtocolError:
         return
     stage = Stage()
     stage.feed(ev.PlainPeers(1))
     Player(stage, offer("m", "once"))
-    stage.ask_raw(body)
+    # Not parsed again: what is nested deeply may be too deep a few calls further in.
+    stage.feed(ev.Request((b"c", b""), body, head))
     stage.feed(ev.StopAsked())
     assert len(stage.replies) == 1
