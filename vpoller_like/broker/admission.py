@@ -23,14 +23,13 @@ from vpoller_like.errors import (
     UnknownMethod,
     WorkerLost,
 )
-from vpoller_like.protocol.encoding import Encoding, encoding_of
+from vpoller_like.protocol.encoding import JSON, encoding_of
 from vpoller_like.protocol.reply import ReplyMeta, failure
 from vpoller_like.protocol.request import DEFAULT_PRIORITY, Meta, fingerprint
 
 #: A request may have been under way this long, in seconds, when its ``age_ms`` is read.
 TRANSIT = 1.0
 # To find an enumeration's member takes longer than most of what is done with it.
-_JSON = Encoding.JSON
 _QUEUED = State.QUEUED
 _BRACE = ord("{")
 #: Hosts that an error lists at most.
@@ -74,53 +73,53 @@ class Admission:
         self._seekers = seekers
 
     def request(self, event: Request, now: float) -> None:
-        """Take in one request, which is answered now or later.
-
-        Raises ``RequestError`` where it became no task: it is to be refused with that.
-        """
+        """Take in one request; it is answered now or later, in every case."""
         self._counters.requests += 1
         self.begun = None
-        head, body = event.head, event.body
-        meta = head.meta
-        principal = event.principal
-        key, mark = None, None
-        if meta is not None and meta.id is not None:
-            key, mark = (principal, meta.id), _mark(body)
-            if self._known(event, key, mark, now):
-                return
-        if self.draining:
-            raise ShuttingDown("the broker is shutting down; ask again, or ask another broker")
-        route = self._directory.routes.get((head.method, head.hostname))
-        if route is None or not route.pools:
-            route = self._rare_route(head.method, head.hostname or None, now)
-        route.last_used = now
-        number = next(self._numbers)
-        # A worker may have brought a run along whose number says that it is ours.
-        while number in self._dispatcher.live:
+        try:
+            head, body = event.head, event.body
+            meta = head.meta
+            principal = event.principal
+            key, mark = None, None
+            if meta is not None and meta.id is not None:
+                key, mark = (principal, meta.id), _mark(body)
+                if self._known(event, key, mark, now):
+                    return
+            if self.draining:
+                raise ShuttingDown("the broker is shutting down; ask again, or ask another broker")
+            route = self._directory.routes.get((head.method, head.hostname))
+            if route is None or not route.pools:
+                route = self._rare_route(head.method, head.hostname or None, now)
+            route.last_used = now
             number = next(self._numbers)
-        task = self.begun = Task(
-            number,
-            route,
-            body,
-            principal or event.envelope[0],
-            _JSON if body[0] == _BRACE else encoding_of(body),
-            now,
-            now + self._default_deadline if meta is None else self._deadline(meta, now),
-            DEFAULT_PRIORITY if meta is None else meta.priority,
-            key,
-            mark,
-            [event],
-            _QUEUED,
-            None,
-            now,
-        )
-        if key is not None and meta is not None and self._may_have_run(meta, now):
-            self._seek(task, now)
-        elif route is self._plain_route:
-            self._dispatcher.open(task)
-            self._plain.ask(task, now)
-        else:
-            self._dispatcher.submit(task, now)
+            # A worker may have brought a run along whose number says that it is ours.
+            while number in self._dispatcher.live:
+                number = next(self._numbers)
+            task = self.begun = Task(
+                number,
+                route,
+                body,
+                principal or event.envelope[0],
+                JSON if body[0] == _BRACE else encoding_of(body),
+                now,
+                now + self._default_deadline if meta is None else self._deadline(meta, now),
+                DEFAULT_PRIORITY if meta is None else meta.priority,
+                key,
+                mark,
+                [event],
+                _QUEUED,
+                None,
+                now,
+            )
+            if key is not None and meta is not None and self._may_have_run(meta, now):
+                self._seek(task, now)
+            elif route is self._plain_route:
+                self._dispatcher.open(task)
+                self._plain.ask(task, now)
+            else:
+                self._dispatcher.submit(task, now)
+        except RequestError as error:
+            self.refuse(event, error)
 
     # Ids -------------------------------------------------------------------------------
 

@@ -119,12 +119,7 @@ class BrokerCore:
 
     def handle(self, event: ev.Event, now: float) -> Sequence[ev.Action]:
         """Take in ``event`` and return what is to be done, in order."""
-        try:
-            self._handlers[type(event)](event, now)
-        except RequestError as error:
-            if not isinstance(event, ev.Request):
-                raise
-            self.admission.refuse(event, error)
+        self._handlers[type(event)](event, now)
         return self._take_actions()
 
     def handle_all(
@@ -141,22 +136,10 @@ class BrokerCore:
         for event in events:
             try:
                 handlers[type(event)](event, now)
-            except RequestError as error:
-                if not isinstance(event, ev.Request) or not self._refused(event, error):
-                    self.failed(event, now)
-                    on_fault(error, event)
             except Exception as error:
                 self.failed(event, now)
                 on_fault(error, event)
         return self._take_actions() if self._out else ()
-
-    def _refused(self, event: ev.Request, error: RequestError) -> bool:
-        """Answer a request with why it became no task; say whether that went well."""
-        try:
-            self.admission.refuse(event, error)
-        except Exception:
-            return False
-        return True
 
     def _take_actions(self) -> Sequence[ev.Action]:
         if self.dispatcher.giving:

@@ -73,11 +73,10 @@ class Pool:
         if worker.slots != worker.placed_slots:
             self.slots += worker.slots - worker.placed_slots
             worker.placed_slots = worker.slots
-        free = 0 if worker.draining else worker.slots - len(worker.tasks)
-        if free > 0:
+        if worker.free_slots > 0:
             self._free[name] = worker
             self._spare.pop(name, None)
-        elif free + worker.ahead > 0 and not worker.draining:
+        elif worker.room > 0:
             self._spare[name] = worker
             self._free.pop(name, None)
         else:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import math
 import select
 from collections.abc import Iterable
 
-#: Seconds; who waits for longer looks again meanwhile.
-_LONGEST = 86_400.0
+from vpoller_like.transport.poll import milliseconds
 
 
 def wait(filenos: Iterable[int], seconds: float) -> None:
@@ -15,4 +13,4 @@ def wait(filenos: Iterable[int], seconds: float) -> None:
     poll = select.poll()
     for fileno in filenos:
         poll.register(fileno, select.POLLIN)
-    poll.poll(math.ceil(min(seconds, _LONGEST) * 1000))
+    poll.poll(milliseconds(seconds))

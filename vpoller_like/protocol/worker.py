@@ -349,28 +349,6 @@ def encode(message: FromWorker | FromBroker) -> tuple[bytes, bytes]:
     return _COMMAND_BYTES[type(message)], _write(message)
 
 
-def decode_from_worker(frames: list[bytes]) -> FromWorker:
-    """Read what a worker sent, routing id removed; raise ``ProtocolError``."""
-    message: FromWorker
-    try:
-        command, payload = frames
-        message = _FROM_WORKER[command].read(payload)
-    except (*DECODE_FAULTS, KeyError) as error:
-        raise _fault(frames, _FROM_WORKER, error) from error
-    return message
-
-
-def decode_from_broker(frames: list[bytes]) -> FromBroker:
-    """Read what a broker sent; raise ``ProtocolError``."""
-    message: FromBroker
-    try:
-        command, payload = frames
-        message = _FROM_BROKER[command].read(payload)
-    except (*DECODE_FAULTS, KeyError) as error:
-        raise _fault(frames, _FROM_BROKER, error) from error
-    return message
-
-
 def _fault(frames: list[bytes], commands: dict[bytes, _Reader], error: Exception) -> ProtocolError:
     """Return what is wrong with ``frames``, where reading them raised ``error``."""
     if len(frames) != 2:
@@ -381,3 +359,22 @@ def _fault(frames: list[bytes], commands: dict[bytes, _Reader], error: Exception
         return ProtocolError(f"unknown command {command[:8].hex() or 'empty'}", payload)
     fault = field_fault(error) if isinstance(error, msgspec.ValidationError) else error
     return ProtocolError(f"{reader.kind.__name__}: {fault}", payload)
+
+
+def _decoder(commands: dict[bytes, _Reader]) -> Callable[[list[bytes]], Any]:
+    """Return what reads one side's messages, in a single call each."""
+
+    def decode(frames: list[bytes]) -> Any:
+        try:
+            command, payload = frames
+            return commands[command].read(payload)
+        except (*DECODE_FAULTS, KeyError) as error:
+            raise _fault(frames, commands, error) from error
+
+    return decode
+
+
+#: Reads what a worker sent, routing id removed; raises ``ProtocolError``.
+decode_from_worker: Callable[[list[bytes]], FromWorker] = _decoder(_FROM_WORKER)
+#: Reads what a broker sent; raises ``ProtocolError``.
+decode_from_broker: Callable[[list[bytes]], FromBroker] = _decoder(_FROM_BROKER)

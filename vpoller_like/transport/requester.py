@@ -8,7 +8,6 @@ of the delimiter; brokers echo it, and a reply is known by it.
 
 from __future__ import annotations
 
-import math
 import select
 import struct
 import threading
@@ -22,7 +21,8 @@ from vpoller_like.transport import burst
 from vpoller_like.transport.context import asking_context
 from vpoller_like.transport.curve import Credentials
 from vpoller_like.transport.handshake import Handshakes
-from vpoller_like.transport.message import Sent
+from vpoller_like.transport.message import DONE
+from vpoller_like.transport.poll import milliseconds
 
 _FD = int(zmq.FD)
 _IPV6 = int(zmq.IPV6)
@@ -43,10 +43,6 @@ _REPLY_FRAMES = 3
 _COUNTS = (1, 2, 4, 8, 16, 32, *[64] * 16)
 #: Messages that are read, and answer something else, in one :meth:`Channel.reply_to`.
 _STRAYS = 64
-#: Seconds; who waits for longer looks again meanwhile.
-_LONGEST = 86_400.0
-#: A member of an enumeration is several times the price of a global.
-_DONE = Sent.DONE
 _token = struct.Struct(">I").pack
 
 _CLOSED = "the client is closed; make a new one"
@@ -115,7 +111,7 @@ class Channel:
         """Send a message; return its token, or ``None`` if there is no connection."""
         self._count += 1
         token = _token(self._count & 0xFFFFFFFF)
-        return token if self._burst.send((token, b"", body)) is _DONE else None
+        return token if self._burst.send((token, b"", body)) is DONE else None
 
     def receive(self) -> list[Reply]:
         """Return the replies that have arrived, and renew :attr:`connected`."""
@@ -170,7 +166,7 @@ class Channel:
         if self._poll is None:
             self._poll = select.poll()
             self._poll.register(self._fileno, select.POLLIN)
-        self._poll.poll(max(0, math.ceil(min(seconds, _LONGEST) * 1000)))
+        self._poll.poll(milliseconds(seconds))
 
     def _follow(self, handshakes: Handshakes) -> None:
         if not self.connected:
