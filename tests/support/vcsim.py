@@ -13,6 +13,7 @@ import os
 import shutil
 import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -72,6 +73,10 @@ class Simulator:
     def freeze(self) -> None:
         """Stop answering: connections are still accepted by the kernel."""
         self._process.send_signal(signal.SIGSTOP)
+        # A signal is taken up in a while, and a thread may answer meanwhile.
+        threads = Path(f"/proc/{self._process.pid}/task")
+        while any(_state(thread) != "T" for thread in threads.iterdir()):
+            time.sleep(0.001)
 
     def thaw(self) -> None:
         """Answer again after ``freeze``."""
@@ -95,6 +100,11 @@ class Simulator:
         if not line:
             raise RuntimeError(f"the simulator ended with status {self._process.wait(20)}")
         return json.loads(line)
+
+
+def _state(thread: Path) -> str:
+    """Return the state of a thread, a letter of proc(5)."""
+    return (thread / "stat").read_text().rpartition(") ")[2][0]
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 import select
 from collections.abc import Iterable
 
-from vpoller_like.transport.poll import milliseconds
+from vpoller_like.clock import poll_milliseconds
 
 
 def wait(filenos: Iterable[int], seconds: float) -> None:
@@ -13,4 +13,4 @@ def wait(filenos: Iterable[int], seconds: float) -> None:
     poll = select.poll()
     for fileno in filenos:
         poll.register(fileno, select.POLLIN)
-    poll.poll(milliseconds(seconds))
+    poll.poll(poll_milliseconds(seconds))

@@ -2,21 +2,12 @@
 
 from __future__ import annotations
 
-import math
 import select
 from typing import Any
 
 import zmq
 
 from vpoller_like.transport.port import Port
-
-#: Seconds; who waits for longer looks again meanwhile.
-_LONGEST = 86_400.0
-
-
-def milliseconds(seconds: float) -> int:
-    """Return what a poll() is told that is to wait for so long: not less, and a day at most."""
-    return max(0, math.ceil(min(seconds, _LONGEST) * 1000))
 
 
 class Poll:

@@ -16,13 +16,13 @@ from typing import Any, NamedTuple
 import zmq
 import zmq.backend
 
+from vpoller_like.clock import poll_milliseconds
 from vpoller_like.errors import ConfigError, Unreachable
 from vpoller_like.transport import burst
 from vpoller_like.transport.context import asking_context
 from vpoller_like.transport.curve import Credentials
 from vpoller_like.transport.handshake import Handshakes
 from vpoller_like.transport.message import DONE
-from vpoller_like.transport.poll import milliseconds
 
 _FD = int(zmq.FD)
 _IPV6 = int(zmq.IPV6)
@@ -166,7 +166,7 @@ class Channel:
         if self._poll is None:
             self._poll = select.poll()
             self._poll.register(self._fileno, select.POLLIN)
-        self._poll.poll(milliseconds(seconds))
+        self._poll.poll(poll_milliseconds(seconds))
 
     def _follow(self, handshakes: Handshakes) -> None:
         if not self.connected:
