@@ -260,7 +260,7 @@ def speak_http(listener: socket.socket) -> None:
 def administrator(simulator: Simulator) -> Iterator[Any]:
     """Yield a login by which a test changes the simulated inventory."""
     agent = agent_for(simulator)
-    yield agent._session.login()
+    yield agent.vcenter._session.login()
     agent.teardown()
 
 

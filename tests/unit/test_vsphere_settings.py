@@ -89,7 +89,7 @@ def test_a_password_file_is_read_without_its_newline(tmp_path: Path) -> None:
     path.write_text("s3cret word \n")
     path.chmod(0o600)
     (agent,) = agents(host(password=None, password_file=str(path)))
-    assert agent._password() == "s3cret word "
+    assert agent.vcenter._password() == "s3cret word "
 
 
 def test_a_password_file_is_read_again_for_each_login(tmp_path: Path) -> None:
@@ -98,7 +98,7 @@ def test_a_password_file_is_read_again_for_each_login(tmp_path: Path) -> None:
     path.chmod(0o600)
     (agent,) = agents(host(password=None, password_file=str(path)))
     path.write_text("new\n")
-    assert agent._password() == "new"
+    assert agent.vcenter._password() == "new"
 
 
 @pytest.mark.parametrize("content", [b"", b"\n", b"\xff\xfe"])
@@ -120,7 +120,7 @@ def test_a_missing_password_file_is_named(tmp_path: Path) -> None:
 def test_a_password_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VC_PASSWORD", "s3cret-word")
     (agent,) = agents(host(password=None, password_env="VC_PASSWORD"))
-    assert agent._password() == "s3cret-word"
+    assert agent.vcenter._password() == "s3cret-word"
 
 
 def test_an_unset_variable_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -159,7 +159,7 @@ def test_the_constructor_refuses_contradictions_too() -> None:
 def test_the_password_is_in_no_representation() -> None:
     settings = HostSettings(host="vc01", user="root", password="s3cret-word")
     (agent,) = agents(host())
-    shown = f"{settings!r} {settings.__rich_repr__()} {agent!r} {agent!s} {agent._target}"
+    shown = f"{settings!r} {settings.__rich_repr__()} {agent!r} {agent!s} {agent.vcenter.target}"
     assert "s3cret-word" not in shown
     assert "vc01" in repr(agent)
     assert "root" in repr(agent)
