@@ -16,7 +16,11 @@ Properties = Annotated[
 ]
 
 
-class About(Params, frozen=True):
+class VSphereParams(Params, frozen=True):
+    """Base of all of the agent's parameters."""
+
+
+class About(VSphereParams, frozen=True):
     """``about``."""
 
     properties: Annotated[
@@ -25,13 +29,13 @@ class About(Params, frozen=True):
     ] = []
 
 
-class Discover(Params, frozen=True):
+class Discover(VSphereParams, frozen=True):
     """Every ``.discover``."""
 
     properties: Properties = []
 
 
-class Get(Params, frozen=True):
+class Get(VSphereParams, frozen=True):
     """Every ``.get``."""
 
     name: Annotated[
@@ -40,7 +44,7 @@ class Get(Params, frozen=True):
     properties: Properties = []
 
 
-class GetDatastore(Params, frozen=True):
+class GetDatastore(VSphereParams, frozen=True):
     """``datastore.get``."""
 
     name: Annotated[
@@ -49,5 +53,5 @@ class GetDatastore(Params, frozen=True):
     properties: Properties = []
 
 
-class Nothing(Params, frozen=True):
+class Nothing(VSphereParams, frozen=True):
     """Methods without parameters."""
