@@ -13,6 +13,7 @@ Bytes = Annotated[int, msgspec.Meta(ge=1024, le=1 << 40)]
 #: A body's: what a worker takes off the wire holds any of them.
 BodyBytes = Annotated[int, msgspec.Meta(ge=1024, le=64 << 20)]
 Positive = Annotated[int, msgspec.Meta(ge=1, le=1 << 30)]
+Address = Annotated[str, msgspec.Meta(pattern=r"^.+:\d{1,5}$")]
 
 
 class BrokerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -101,15 +102,15 @@ class WorkerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     agents: list[str] = msgspec.field(default_factory=lambda: ["system"])
     #: Processes; 0 is one for each core.
     processes: Annotated[int, msgspec.Meta(ge=0, le=1024)] = 0
-    #: Tasks that one process runs at once.
+    #: Tasks that one process runs at once for each host, or for agents without hosts.
     threads: Annotated[int, msgspec.Meta(ge=1, le=256)] = 4
     #: Shown in ``vpoller workers``; empty is the node's name.
     name: str = ""
     #: How long results are remembered after the broker has them.
     remember_ms: Milliseconds = 60_000
-    #: Bytes of all remembered results of one process together.
+    #: Bytes of all remembered results of one process together, shared out among its hosts.
     remember_bytes: Bytes = 64 << 20
-    #: How many results one process remembers.
+    #: How many results one process remembers; its hosts have equal shares of them.
     remember_count: Positive = 200_000
     #: Largest reply; a larger one, here or at the broker, is answered ``too_large``.
     max_reply: BodyBytes = 16 << 20
@@ -136,6 +137,21 @@ class ClientSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     retries: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 3
 
 
+class ExporterSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Section ``[exporter]``."""
+
+    #: Where ``vpoller exporter`` serves HTTP.
+    listen: Address = "127.0.0.1:10127"
+    #: The networks from which others than this machine may ask.
+    allow: list[str] = []
+    #: The method that collects a target's metrics.
+    method: Annotated[str, msgspec.Meta(min_length=1, max_length=128)] = "metrics.collect"
+    #: Longest time that a scrape may take; Prometheus mostly says a shorter one.
+    timeout_ms: Milliseconds = 30_000
+    #: Scrapes at once, of which a quarter may be of one target; others wait.
+    max_scrapes: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 32
+
+
 class SecuritySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Section ``[security]``."""
 
@@ -150,6 +166,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     broker: BrokerSettings = BrokerSettings()
     worker: WorkerSettings = WorkerSettings()
     client: ClientSettings = ClientSettings()
+    exporter: ExporterSettings = ExporterSettings()
     security: SecuritySettings = SecuritySettings()
     #: One section for each agent, which checks it itself: ``[agents.vsphere]``.
     agents: dict[str, dict[str, Any]] = {}

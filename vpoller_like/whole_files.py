@@ -55,7 +55,7 @@ def _write(path: str, text: str, mode: int, replaced: os.stat_result | None = No
     with contextlib.suppress(FileNotFoundError):
         os.unlink(path)  # of a process of this id that was killed
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
-    with open(descriptor, "w", encoding="ascii") as file:
+    with open(descriptor, "w", encoding="utf-8") as file:
         if replaced is not None and os.geteuid() == 0:
             os.fchown(descriptor, replaced.st_uid, replaced.st_gid)
         os.fchmod(descriptor, mode)  # whatever the umask

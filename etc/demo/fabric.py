@@ -95,8 +95,12 @@ class Fabric:
         options = ["--agents", self._agents, "--processes", "2", "--threads", "4"]
         run = [*self._settings, "worker", "run", "--backend", self.endpoints["backend"]]
         self._start("worker", [*run, *options])
-        eventually(lambda: len(self.look("workers")) == 2, "two worker processes are registered")
-        self.pids |= {worker["pid"] for worker in self.look("workers")}
+        eventually(lambda: len(self._serving()) == 2, "two worker processes are registered")
+        self.pids |= self._serving()
+
+    def _serving(self) -> set[int]:
+        """Return the ids of the processes that are registered, by however many hosts."""
+        return {worker["pid"] for worker in self.look("workers")}
 
     def _start(self, name: str, arguments: list[str]) -> Child:
         child = Child(name, arguments, self._log)

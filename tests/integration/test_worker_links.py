@@ -13,6 +13,7 @@ import zmq
 from tests.support.broker import PATIENCE
 from tests.support.curve import Keys
 from tests.support.fabric import free_endpoints
+from vpoller_like.transport.context import new_context
 from vpoller_like.transport.curve import serve
 from vpoller_like.transport.port import Sent
 from vpoller_like.worker.links import LOOK, Links
@@ -75,7 +76,8 @@ def test_a_connection_that_libzmq_gives_up_is_made_anew(
     other = sockets.router()
     serve(other, keys.shown_by("broker").pair)
     other.bind(endpoint)
-    links = Links([endpoint], None)
+    context = new_context()
+    links = Links(context, [endpoint], None)
     try:
         with caplog.at_level(logging.ERROR):
             for _ in range(3):
@@ -98,6 +100,7 @@ def test_a_connection_that_libzmq_gives_up_is_made_anew(
         assert ours.recv_multipart()[1] == b"hello"
     finally:
         links.close(0)
+        context.term()
 
 
 def test_the_reason_is_told_again_after_a_welcome(
@@ -107,7 +110,8 @@ def test_the_reason_is_told_again_after_a_welcome(
     other = sockets.router()
     serve(other, Keys(tmp_path).shown_by("broker").pair)
     other.bind(endpoint)
-    links = Links([endpoint], None)
+    context = new_context()
+    links = Links(context, [endpoint], None)
     try:
         look_until_replaced(links)
         links.welcomed(0)
@@ -115,3 +119,4 @@ def test_the_reason_is_told_again_after_a_welcome(
         assert len(refusals(caplog)) == 2
     finally:
         links.close(0)
+        context.term()

@@ -8,7 +8,8 @@ import msgspec
 import pytest
 
 from vpoller_like.agent import Agent, Params, Secret, task
-from vpoller_like.errors import AgentError
+from vpoller_like.agent.params import schema_of
+from vpoller_like.errors import AgentError, InvalidParams
 from vpoller_like.protocol.worker import Param
 
 
@@ -234,3 +235,42 @@ def test_a_type_that_cannot_be_found_is_named() -> None:
 @pytest.mark.parametrize("annotation", [dict, dict[str, Any], Any, "dict[str, Any]"])
 def test_a_plain_dict_declares_nothing(annotation: Any) -> None:
     assert declared(annotation).method().params == []
+
+
+class Prepared(Params, frozen=True):
+    name: str
+    count: int = 0
+
+    @classmethod
+    def prepare(cls, given: dict[str, Any]) -> dict[str, Any]:
+        if "refuse" in given:
+            raise InvalidParams("refuse: not here", field="refuse")
+        return {**given, "name": given.get("alias")}
+
+
+class Preparing(Agent):
+    name = "preparing"
+
+    @task("prepared")
+    def prepared(self, msg: Prepared) -> Any:
+        return msg
+
+
+def test_parameters_can_be_prepared_before_they_are_validated() -> None:
+    given = {"alias": "me", "count": 2}
+    assert Preparing().prepared(given)["result"] == {"name": "me", "count": 2}
+    assert given == {"alias": "me", "count": 2}
+    assert Preparing().prepared({"alias": None})["error"]["field"] == "name"
+
+
+def test_preparing_may_refuse_the_parameters() -> None:
+    error = Preparing().prepared({"refuse": True})["error"]
+    assert (error["code"], error["field"]) == ("invalid_params", "refuse")
+
+
+def test_nothing_is_prepared_where_nobody_asks_for_it() -> None:
+    class Named(Params, frozen=True):
+        prepare: str = ""  # type: ignore[assignment]
+
+    assert schema_of(Named, "here").read({"prepare": "tea"}) == Named(prepare="tea")
+    assert schema_of(Get, "here").prepared(given := {"name": "x"}) is given

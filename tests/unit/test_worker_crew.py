@@ -93,6 +93,8 @@ class Loop:
         #: Seconds after which it looks again: it is not told what starts.
         self.nap = 0.005
         self.fault: Exception | None = None
+        self.over = threading.Event()
+        self.failure: BaseException | None = None
         self._inside = threading.Lock()
 
     def settle(self) -> bool:
@@ -121,6 +123,13 @@ class Loop:
 
     # The test's ------------------------------------------------------------------------
 
+    def start(self) -> None:
+        self.crew.start(self._end)
+
+    def _end(self, failure: BaseException | None) -> None:
+        self.failure = failure
+        self.over.set()
+
     def give(self, *jobs: tuple[int, bytes], brief: bool) -> None:
         self.inbox.extend(job(key, body, brief) for key, body in jobs)
         self.woken.set()
@@ -140,23 +149,22 @@ class Loop:
 
 @pytest.fixture
 def make() -> Iterator[Callable[..., Loop]]:
-    loops: list[tuple[Loop, threading.Thread]] = []
+    loops: list[Loop] = []
 
     def make_one(threads: int = 1, clock: Clock = monotonic) -> Loop:
         loop = Loop(threads, clock)
-        thread = threading.Thread(target=loop.crew.run)
-        thread.start()
-        loops.append((loop, thread))
+        loop.start()
+        loops.append(loop)
         loop.until(lambda: loop.turns > 0)
         return loop
 
     yield make_one
-    for loop, thread in loops:
+    for loop in loops:
         loop.host.open_all()
         loop.ended = True
         loop.woken.set()
-        thread.join(PATIENCE)
-        assert not thread.is_alive()
+        assert loop.over.wait(PATIENCE)
+        assert loop.failure is None
         assert loop.rivals == []
 
 
@@ -299,21 +307,41 @@ def test_a_job_that_calls_exit_ends_no_thread(make: Callable[..., Loop], brief: 
 def test_what_the_loop_raises_ends_the_crew() -> None:
     loop = Loop(2, monotonic)
     loop.fault = RuntimeError("boom")
-    with pytest.raises(RuntimeError, match="boom"):
-        loop.crew.run()
+    loop.start()
+    assert loop.over.wait(PATIENCE)
+    assert loop.failure is loop.fault
+
+
+def crew_of(before: set[threading.Thread]) -> list[threading.Thread]:
+    """Return the threads that have been started since ``before`` was taken."""
+    return [t for t in set(threading.enumerate()) - before if t.name.startswith("task-")]
+
+
+def test_a_crew_that_has_nothing_to_do_is_one_thread(make: Callable[..., Loop]) -> None:
+    before = set(threading.enumerate())
+    loop = make(4)
+    turns = loop.turns
+    loop.until(lambda: loop.turns > turns + 5)
+    assert len(crew_of(before)) == 1
+
+
+def test_a_crew_grows_as_far_as_what_runs_at_once_needs(make: Callable[..., Loop]) -> None:
+    before = set(threading.enumerate())
+    loop = make(4)
+    for count in (1, 2, 3, 4):
+        loop.give((count, b"wait-%d" % count), brief=False)
+        loop.until(lambda: len(loop.started) == count)  # noqa: B023
+        loop.until(lambda: len(crew_of(before)) == min(5, count + 2))  # noqa: B023
 
 
 def test_at_the_end_all_threads_end(make: Callable[..., Loop]) -> None:
     before = set(threading.enumerate())
     loop = make(3)
-    crew: list[threading.Thread] = []
-
-    def all_are_here() -> bool:
-        new = set(threading.enumerate()) - before
-        crew[:] = [t for t in new if t.name.startswith("task-") and t.is_alive()]
-        return len(crew) == 4
-
-    loop.until(all_are_here)
+    loop.give(*((key, b"wait") for key in range(3)), brief=False)
+    loop.until(lambda: len(loop.started) == 3)
+    crew = crew_of(before)
+    assert len(crew) == 4
+    loop.host.open_all()
     loop.ended = True
     loop.woken.set()
     for thread in crew:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Iterable, Mapping, Sequence, Set, ValuesView
+from collections.abc import Hashable, Iterable, Mapping, Sequence, Set, ValuesView
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Any, ClassVar, Self
 
@@ -28,6 +28,10 @@ class Agent:
     #: The values of ``hostname`` that this instance serves; ``None`` is any.
     hostnames: list[str] | None = None
 
+    #: What else makes this instance another one than a later one for the same hostnames: where
+    #: the host's settings change, its variant is to change, too. Of no secret, but its digest.
+    variant: Hashable = None
+
     _tasks: ClassVar[Mapping[str, Task[Any, Any]]] = {}
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -39,16 +43,45 @@ class Agent:
     def from_config(cls, settings: Mapping[str, Any]) -> Iterable[Self]:
         """Yield one instance for each host in ``settings``, the agent's section.
 
-        An agent without settings need not define this. Raises ``ConfigError``.
+        An agent without settings need not define this. Raises ``ConfigError``. An instance
+        that turns out to equal one that serves already is dropped without a word, so nothing
+        is to be opened here, nor in ``__init__``.
         """
         refuse_all(settings, f"agents.{cls.name}")
         yield cls()
 
+    @classmethod
+    def revision(cls, settings: Mapping[str, Any]) -> Hashable:  # noqa: ARG003
+        """Return what changes whenever :meth:`from_config` would yield other instances.
+
+        An agent whose hosts are kept elsewhere than in ``settings`` overrides this, and a
+        worker asks for it every couple of seconds: it is to be cheap. ``None``, as here, says
+        that they never change; otherwise ``from_config`` may also yield nothing for now. What
+        it raises is logged, and what serves goes on.
+        """
+        return None
+
+    @classmethod
+    def complaints(cls, settings: Mapping[str, Any]) -> Iterable[str]:  # noqa: ARG003
+        """Yield a sentence for each thing that is wrong beside ``settings``, with its remedy.
+
+        For ``vpoller doctor``, so of what instances do not need to be made: a file that others
+        can read, a password that cannot be decrypted. Nothing is to be contacted. Raises
+        ``ConfigError``.
+        """
+        return ()
+
     def setup(self) -> None:
-        """Get ready to serve; called once in each process, before the first task."""
+        """Get ready to serve; called once in each process, before the first task.
+
+        Not always in the process's main thread.
+        """
 
     def teardown(self) -> None:
-        """Give back what was taken; called once in each process, after the last task."""
+        """Give back what was taken; called once in each process, after the last task.
+
+        Not always in the process's main thread, and for many hosts at once.
+        """
 
     def encode_value(self, value: Any) -> Any:
         """Return ``value``, a part of a result, as something that JSON knows.
@@ -67,6 +100,18 @@ class Agent:
             return list(value)
         kind = type(value)
         raise TypeError(f"{kind.__module__}.{kind.__qualname__} is not JSON")
+
+
+def identity_of(agent: Agent) -> Hashable:
+    """Return what is equal for instances of which one may stand for the other."""
+    hostnames = None if agent.hostnames is None else tuple(agent.hostnames)
+    return type(agent), hostnames, agent.variant
+
+
+def is_revised(kind: type[Agent]) -> bool:
+    """Say whether instances of ``kind`` may become others while a worker runs."""
+    # Where it is defined, and not what it is: each access makes another bound method.
+    return next(base for base in kind.__mro__ if "revision" in vars(base)) is not Agent
 
 
 def tasks_of(agent: Agent | type[Agent]) -> Mapping[str, Task[Any, Any]]:

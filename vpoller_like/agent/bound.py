@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from vpoller_like.agent.answer import Answer
 from vpoller_like.agent.faults import answer_for
+from vpoller_like.agent.helpers import PARAMETER, Asked, Helper, find, text_of
 from vpoller_like.agent.outcome import Outcome, refused, too_large
 from vpoller_like.agent.results import write
 from vpoller_like.agent.secrets import hide_in
@@ -14,6 +15,7 @@ from vpoller_like.agent.vault import VAULT
 from vpoller_like.errors import BadRequest, ProtocolError, VPollerError
 from vpoller_like.protocol.encoding import Encoding, decode_object, encode
 from vpoller_like.protocol.limits import MAX_REPLY
+from vpoller_like.protocol.reply import success, write_text
 from vpoller_like.protocol.request import parameters
 
 if TYPE_CHECKING:
@@ -35,7 +37,8 @@ class BoundTask(Generic[P, R]):
         """Run the task on ``msg``, its parameters, and return the reply's envelope.
 
         Both go through JSON, so that this is what a client gets over the wire. Errors
-        come back as an envelope with ``success`` 1; nothing is raised.
+        come back as an envelope with ``success`` 1; nothing is raised. With ``helper`` in
+        ``msg``, the result is that helper's text.
         """
         try:
             fields = on_the_wire({} if msg is None else msg)
@@ -52,13 +55,17 @@ class BoundTask(Generic[P, R]):
         params: dict[str, Any],
         encoding: Encoding = Encoding.JSON,
         max_reply: int = MAX_REPLY,
+        bare: bool = False,
     ) -> Outcome:
         """Run the task on decoded ``params`` and return its reply, in ``encoding``.
 
         Never raises, but for ``KeyboardInterrupt`` and ``SystemExit``. A reply beyond
-        ``max_reply`` bytes becomes ``too_large``.
+        ``max_reply`` bytes becomes ``too_large``. Where ``params`` name a helper its text is
+        the whole reply, if that is to be ``bare``, or else the result in it.
         """
         schema = self.task.schema
+        if PARAMETER in params and not schema.declares(PARAMETER):
+            return self._helped(params, encoding, max_reply, bare)
         if schema.harmless.issuperset(params) or not schema.has_secrets(params):
             outcome = self._outcome(params, encoding, [])
         else:
@@ -70,6 +77,28 @@ class BoundTask(Generic[P, R]):
         if size > max_reply:
             return too_large(size, self.task.name, encoding, max_reply)
         return outcome
+
+    def _helped(
+        self, params: dict[str, Any], encoding: Encoding, max_reply: int, bare: bool
+    ) -> Outcome:
+        """Do what :meth:`run` says of a helper, which ``params`` may name."""
+        name = params[PARAMETER]
+        rest = {key: value for key, value in params.items() if key != PARAMETER}
+        try:
+            helper = find(name)
+        except VPollerError as error:
+            return refused(error, encoding)
+        if helper is None:
+            return self.run(rest, encoding, max_reply)
+        schema = self.task.schema
+        # Now: the task may take its parameters apart.
+        asked = Asked(name, self.task.name, schema.shown(rest), schema.secrets(rest))
+        outcome = self.run(rest, encoding, max_reply)
+        if outcome.code and not bare:
+            return outcome
+        outcome = _in_words(outcome, helper, asked, encoding, bare)
+        size = len(outcome.body)
+        return outcome if size <= max_reply else too_large(size, asked.method, encoding, max_reply)
 
     def _outcome(self, params: dict[str, Any], encoding: Encoding, secrets: list[str]) -> Outcome:
         task, agent = self.task, self.agent
@@ -84,6 +113,21 @@ class BoundTask(Generic[P, R]):
         except BaseException as error:
             secrets = secrets or self.task.schema.secrets(params)
             return refused(answer_for(error, self.task.name, secrets), encoding)
+
+
+def _in_words(
+    outcome: Outcome, helper: Helper, asked: Asked, encoding: Encoding, bare: bool
+) -> Outcome:
+    """Return ``outcome`` with the text that ``helper`` makes of it."""
+    try:
+        envelope = decode_object(outcome.body)
+        with VAULT.guarding(asked.secrets):
+            text = text_of(helper, asked, envelope)
+    except VPollerError as error:
+        return refused(error, encoding)
+    if bare:
+        return Outcome(outcome.code, write_text(text, encoding))
+    return Outcome(outcome.code, success(text, envelope["msg"], encoding))
 
 
 def _discreet(error: BaseException, secrets: list[str]) -> BaseException:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from difflib import get_close_matches
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import msgspec
 
 from vpoller_like.agent.agent import Agent, tasks_of
 from vpoller_like.agent.bound import BoundTask, on_the_wire
+from vpoller_like.agent.helpers import PARAMETER
 from vpoller_like.agent.outcome import Outcome, refused
 from vpoller_like.agent.routes import AnyTask, Route
 from vpoller_like.agent.vault import VAULT
@@ -18,9 +20,11 @@ from vpoller_like.errors import AgentError, BadRequest, UnknownMethod, VPollerEr
 from vpoller_like.protocol.encoding import Encoding, decode_object, encoding_of, field_fault
 from vpoller_like.protocol.limits import MAX_HOSTNAME, MAX_LABEL, MAX_REPLY
 from vpoller_like.protocol.request import RESERVED, Head
-from vpoller_like.protocol.worker import Offer
+from vpoller_like.protocol.worker import Method, Offer
 
 log = logging.getLogger("vpoller.agent")
+
+_declared: WeakKeyDictionary[type[Agent], list[Method]] = WeakKeyDictionary()
 
 
 class AgentHost:
@@ -31,50 +35,60 @@ class AgentHost:
     """
 
     def __init__(self, agents: Iterable[Agent]) -> None:
-        self.agents = list(agents)
+        self.agents: list[Agent] = []
         self._routes: dict[str, Route] = {}
-        for agent in self.agents:
+        self.renew(agents)
+
+    def renew(self, agents: Iterable[Agent], leaving: Iterable[Agent] = ()) -> None:
+        """Serve ``agents`` from now on, and no others; what runs goes on.
+
+        Those ``leaving`` still serve what is asked by a hostname that none of ``agents``
+        has. Nobody is set up or torn down. Raises as the class does, and changes nothing
+        then.
+        """
+        serving = list(agents)
+        routes: dict[str, Route] = {}
+        for agent in serving:
             _check(agent)
-            self._add(agent)
+            for route, bound in _bound(agent, routes):
+                route.add(bound)
+        for agent in leaving:
+            for route, bound in _bound(agent, routes):
+                route.keep(bound)
+        self.agents, self._routes = serving, routes
 
     def offers(self) -> list[Offer]:
         """Return what is served here: an offer for each agent, with all its hosts."""
-        offers: dict[tuple[type[Agent], bool], Offer] = {}
-        for agent in self.agents:
-            key = (type(agent), agent.hostnames is None)
-            if key in offers:
-                (offers[key].hosts or []).extend(agent.hostnames or [])
-            else:
-                offers[key] = _offer(agent)
-        return list(offers.values())
+        return offers_of(self.agents)
 
     def setup(self) -> None:
         """Set every agent up. If one fails, tear down the others and raise ``AgentError``."""
         for index, agent in enumerate(self.agents):
             try:
-                agent.setup()
-            except Exception as error:
-                _tear_down(self.agents[:index])
-                text = VAULT.hide(f"{type(error).__name__}: {error}")
-                raise AgentError(f"agent {agent.name}: setup failed: {text}") from error
+                set_up(agent)
+            except AgentError:
+                tear_down(self.agents[:index])
+                raise
 
     def teardown(self) -> None:
         """Tear every agent down, the last first. What they raise is logged."""
-        _tear_down(self.agents)
+        tear_down(self.agents)
 
     def execute(self, body: bytes, max_reply: int = MAX_REPLY) -> Outcome:
         """Run the request ``body``; the reply is in the request's encoding.
 
-        Never raises, but for ``KeyboardInterrupt`` and ``SystemExit``. A reply beyond
-        ``max_reply`` bytes becomes ``too_large``.
+        Without ``meta``, what a helper makes of it is the whole reply. Never raises, but for
+        ``KeyboardInterrupt`` and ``SystemExit``. A reply beyond ``max_reply`` bytes becomes
+        ``too_large``.
         """
         encoding = encoding_of(body)
         try:
             fields = decode_object(body)
+            bare = PARAMETER in fields and fields.get("meta") is None
             bound = self._take_head(fields)
         except VPollerError as error:
             return refused(error, encoding)
-        return bound.run(fields, encoding, max_reply)
+        return bound.run(fields, encoding, max_reply, bare)
 
     def call(self, fields: dict[str, Any]) -> dict[str, Any]:
         """Run the request ``fields`` and return the reply's envelope.
@@ -87,12 +101,6 @@ class AgentHost:
         except VPollerError as error:
             return decode_object(refused(error, Encoding.JSON).body)
         return decode_object(bound.run(fields).body)
-
-    def _add(self, agent: Agent) -> None:
-        for task in tasks_of(agent).values():
-            # Resolves the parameters' types now rather than at the first request.
-            task.method()
-            self._routes.setdefault(task.name, Route(task.name)).add(BoundTask(task, agent))
 
     def _take_head(self, fields: dict[str, Any]) -> AnyTask:
         """Return whom the request ``fields`` is for; leave its parameters alone in there."""
@@ -124,13 +132,50 @@ def _head(fields: dict[str, Any]) -> Head:
         raise BadRequest(field_fault(error)) from None
 
 
+def offers_of(agents: Iterable[Agent]) -> list[Offer]:
+    """Return what ``agents`` serve: an offer for each class, with all its hosts."""
+    offers: dict[tuple[type[Agent], bool], Offer] = {}
+    for agent in agents:
+        key = (type(agent), agent.hostnames is None)
+        if key in offers:
+            (offers[key].hosts or []).extend(agent.hostnames or [])
+        else:
+            offers[key] = _offer(agent)
+    return list(offers.values())
+
+
 def _offer(agent: Agent) -> Offer:
     hosts = None if agent.hostnames is None else list(agent.hostnames)
-    methods = [task.method() for task in tasks_of(agent).values()]
-    return Offer(agent=agent.name, methods=methods, hosts=hosts)
+    return Offer(agent=agent.name, methods=list(_methods(type(agent))), hosts=hosts)
 
 
-def _tear_down(agents: list[Agent]) -> None:
+def _methods(kind: type[Agent]) -> list[Method]:
+    """Return the declarations of an agent's tasks, made once for all its instances."""
+    found = _declared.get(kind)
+    if found is None:
+        found = _declared[kind] = [task.method() for task in tasks_of(kind).values()]
+    return found
+
+
+def _bound(agent: Agent, routes: dict[str, Route]) -> Iterator[tuple[Route, AnyTask]]:
+    """Yield each task of ``agent`` with its route, which is made if there is none."""
+    # Resolves the parameters' types now rather than at the first request.
+    _methods(type(agent))
+    for task in tasks_of(agent).values():
+        yield routes.setdefault(task.name, Route(task.name)), BoundTask(task, agent)
+
+
+def set_up(agent: Agent) -> None:
+    """Set ``agent`` up; raise ``AgentError`` for whatever it raises."""
+    try:
+        agent.setup()
+    except Exception as error:
+        text = VAULT.hide(f"{type(error).__name__}: {error}")
+        raise AgentError(f"agent {agent.name}: setup failed: {text}") from error
+
+
+def tear_down(agents: Sequence[Agent]) -> None:
+    """Tear ``agents`` down, the last first. What they raise is logged."""
     for agent in reversed(agents):
         try:
             agent.teardown()

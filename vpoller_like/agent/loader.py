@@ -2,17 +2,65 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from difflib import get_close_matches
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any
+from typing import Any, TypeVar
 
-from vpoller_like.agent.agent import Agent, tasks_of
+from vpoller_like.agent.agent import Agent, is_revised, tasks_of
 from vpoller_like.agent.secrets import settings_secrets
 from vpoller_like.agent.vault import VAULT
 from vpoller_like.errors import AgentError, ConfigError
 
 GROUP = "vpoller_like.agents"
+
+T = TypeVar("T")
+
+
+class AgentSource:
+    """Where the instances of one agent come from: its class and its section's ``settings``."""
+
+    def __init__(self, name: str, kind: type[Agent], settings: Mapping[str, Any]) -> None:
+        self.name = name
+        self._kind = kind
+        self._settings = settings
+        #: Whether they may become others while a worker runs.
+        self.is_revised = is_revised(kind)
+
+    def revision(self) -> Hashable:
+        """Return what changes when the instances do; raises as :meth:`instances` does."""
+        return self._asked(lambda: self._kind.revision(self._settings))
+
+    def instances(self) -> list[Agent]:
+        """Make the instances that are configured now.
+
+        Raises ``ConfigError`` or ``AgentError``, whose message tells no secret; also where
+        there is none, unless the agent may have some later.
+        """
+        agents = self._asked(lambda: list(self._kind.from_config(self._settings)))
+        if not agents and self.revision() is None:
+            raise ConfigError(
+                f"agents.{self.name}: no host is configured; add one, or do not load it"
+            )
+        return agents
+
+    def complaints(self) -> list[str]:
+        """Return what the agent says is wrong; raises as :meth:`instances` does."""
+        return self._asked(lambda: list(self._kind.complaints(self._settings)))
+
+    def _asked(self, ask: Callable[[], T]) -> T:
+        try:
+            return ask()
+        except (ConfigError, AgentError) as error:
+            error.message = VAULT.hide(error.message)
+            error.args = (error.message,)
+            raise
+        except Exception as error:
+            text = VAULT.hide(str(error))
+            raise AgentError(
+                f"agent {self.name} cannot be made from its settings: "
+                f"{type(error).__name__}: {text}"
+            ) from error
 
 
 def available_agents() -> dict[str, EntryPoint]:
@@ -23,17 +71,26 @@ def available_agents() -> dict[str, EntryPoint]:
 def load_agents(names: Sequence[str], settings: Mapping[str, Mapping[str, Any]]) -> list[Agent]:
     """Return the instances that ``settings`` configures of the agents ``names``.
 
+    Raises what :func:`agent_sources` and :meth:`AgentSource.instances` do.
+    """
+    sources = agent_sources(names, settings)
+    return [agent for source in sources for agent in source.instances()]
+
+
+def agent_sources(
+    names: Sequence[str], settings: Mapping[str, Mapping[str, Any]]
+) -> list[AgentSource]:
+    """Return where the instances of the agents ``names`` come from, in their order.
+
     ``settings`` has a section for each agent, by name; one without a section gets an
     empty one. Only what is named is imported. Raises ``AgentError`` for an agent that is
-    unknown or cannot be loaded, ``ConfigError`` for its settings; secret settings are in
-    neither, and from here on in no log.
+    unknown or cannot be loaded; secret settings are in no log from here on.
     """
     VAULT.keep(settings_secrets(settings))
     available = available_agents()
     return [
-        agent
+        AgentSource(name, _load(name, available), settings.get(name, {}))
         for name in dict.fromkeys(names)
-        for agent in _instances(name, _load(name, available), settings.get(name, {}))
     ]
 
 
@@ -91,20 +148,3 @@ def _checked(name: str, entry: EntryPoint, loaded: object) -> type[Agent]:
             f"agent {name} ({entry.value}) has no tasks; decorate its methods with @task"
         )
     return loaded
-
-
-def _instances(name: str, kind: type[Agent], settings: Mapping[str, Any]) -> list[Agent]:
-    try:
-        agents: list[Agent] = list(kind.from_config(settings))
-    except (ConfigError, AgentError) as error:
-        error.message = VAULT.hide(error.message)
-        error.args = (error.message,)
-        raise
-    except Exception as error:
-        text = VAULT.hide(str(error))
-        raise AgentError(
-            f"agent {name} cannot be made from its settings: {type(error).__name__}: {text}"
-        ) from error
-    if not agents:
-        raise ConfigError(f"agents.{name}: no host is configured; add one, or do not load it")
-    return agents

@@ -12,7 +12,7 @@ from vpoller_like.protocol.reply import failure
 
 
 class Outcome(msgspec.Struct, frozen=True, gc=False):
-    """A reply: ``code`` is empty for a success; ``body`` is the whole envelope."""
+    """A reply: ``code`` is empty for a success; ``body`` is the whole envelope, or a text."""
 
     code: str
     body: bytes

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from inspect import ismethod
 from typing import Annotated, Any, TypeVar
 
 import msgspec
 from msgspec import inspect
 
 from vpoller_like.agent.describe import plain_default, type_words
-from vpoller_like.agent.secrets import is_telltale, secret_values
+from vpoller_like.agent.secrets import is_secret, is_telltale, secret_values
 from vpoller_like.errors import AgentError, InvalidParams
 from vpoller_like.protocol.encoding import field_fault
 from vpoller_like.protocol.worker import Param
@@ -29,6 +31,17 @@ class Params(msgspec.Struct, frozen=True):
     the default: clients of vPoller send every parameter they know of, unset ones as null.
     """
 
+    @classmethod
+    def prepare(cls, given: dict[str, Any]) -> dict[str, Any]:
+        """Return the parameters to validate in place of those ``given``, by their names there.
+
+        Override it to take what clients of another program write differently: it is called
+        for each request, before validation, and only where it is overridden. Leave ``given``
+        itself as it is. What is secret must be so under the name that the client gave it,
+        too. A ``RequestError`` that it raises is the answer.
+        """
+        return given
+
 
 class Schema:
     """The parameters of a task that takes a plain dict: anything goes."""
@@ -43,6 +56,22 @@ class Schema:
     def read(self, given: dict[str, Any]) -> Any:
         """Return what the task's function gets; raise ``InvalidParams``."""
         return given
+
+    def prepared(self, given: dict[str, Any]) -> dict[str, Any]:
+        """Return the parameters ``given`` as they are validated; see :meth:`Params.prepare`."""
+        return given
+
+    def shown(self, given: dict[str, Any]) -> dict[str, Any]:
+        """Return the parameters ``given`` as they are validated, but for those that are secret."""
+        with contextlib.suppress(Exception):
+            # Else the task's answer tells of it.
+            given = self.prepared(given)
+        known = {param.name for param in self.params}
+        return {k: v for k, v in given.items() if not is_secret(k, self.secret, known)}
+
+    def declares(self, name: str) -> bool:
+        """Say whether there is a parameter ``name``."""
+        return any(param.name == name for param in self.params)
 
     def has_secrets(self, given: Mapping[str, Any]) -> bool:
         """Say whether a parameter among those ``given`` is secret, or sounds so."""
@@ -63,6 +92,7 @@ class StructSchema(Schema):
             param.name for param in self.params if not (param.secret or is_telltale(param.name))
         )
         self._struct = info.cls
+        self._prepare = _preparing(info.cls)
         self._keeps_null = frozenset(
             field.encode_name
             for field in info.fields
@@ -75,6 +105,8 @@ class StructSchema(Schema):
         The error may quote a secret value, where a Literal or the Struct's own check refuses
         it: it is for :func:`~.faults.answer_for` to hide, like any that a task raises.
         """
+        if self._prepare is not None:
+            given = self._prepare(given)
         if None in given.values():
             given = {
                 key: value
@@ -85,6 +117,10 @@ class StructSchema(Schema):
             return msgspec.convert(given, self._struct, str_keys=True)
         except (msgspec.ValidationError, OverflowError, RecursionError) as error:
             raise self._invalid(error) from None
+
+    def prepared(self, given: dict[str, Any]) -> dict[str, Any]:
+        """Return the parameters ``given`` as they are validated; see :meth:`Params.prepare`."""
+        return given if self._prepare is None else self._prepare(given)
 
     def _invalid(self, error: Exception) -> InvalidParams:
         message = complaint(error)
@@ -115,6 +151,15 @@ def schema_of(annotation: Any, where: str) -> Schema:
     raise AgentError(
         f"{where}: parameters must be a msgspec.Struct or a dict, not {type_words(info)}"
     )
+
+
+def _preparing(struct: type) -> Callable[[dict[str, Any]], dict[str, Any]] | None:
+    """Return the override of :meth:`Params.prepare`; ``None`` where there is none."""
+    prepare = getattr(struct, "prepare", None) if issubclass(struct, Params) else None
+    # A field may have that name, too.
+    if not ismethod(prepare) or prepare.__func__ is vars(Params)["prepare"].__func__:
+        return None
+    return prepare
 
 
 _MISSING = re.compile(

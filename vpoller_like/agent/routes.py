@@ -6,6 +6,7 @@ from typing import Any
 
 from vpoller_like.agent.bound import BoundTask
 from vpoller_like.errors import AgentError, InvalidParams, UnknownHost
+from vpoller_like.protocol.request import UNSET
 
 AnyTask = BoundTask[Any, Any]
 
@@ -22,6 +23,7 @@ class Route:
         #: Serves any hostname that has no instance of its own.
         self._any: AnyTask | None = None
         self._instances: list[AnyTask] = []
+        self._leaving: list[AnyTask] = []
 
     def add(self, bound: AnyTask) -> None:
         """Let ``bound`` serve its agent's hostnames; raise ``AgentError`` if one is taken."""
@@ -34,20 +36,35 @@ class Route:
             self._refuse_second(self._by_host.get(hostname), bound, f"hostname {hostname}")
             self._by_host[hostname] = bound
 
+    def keep(self, bound: AnyTask) -> None:
+        """Let ``bound``, which is about to leave, serve what nobody else does.
+
+        It is not among those that a request without a hostname could mean.
+        """
+        self._leaving.append(bound)
+        hostnames = bound.agent.hostnames
+        if hostnames is None:
+            self._any = self._any or bound
+        for hostname in hostnames or ():
+            self._by_host.setdefault(hostname, bound)
+
     def pick(self, hostname: str | None) -> AnyTask:
         """Return who serves ``hostname``; empty and ``None`` name nobody in particular.
 
+        Nor does what a program in C writes for one, unless there is a host of that name.
         Raises ``UnknownHost``, or ``InvalidParams`` where several could be meant.
         """
         if hostname:
             found = self._by_host.get(hostname, self._any)
-            if found is None:
+            if found is not None:
+                return found
+            if hostname not in UNSET:
                 raise self._unknown(hostname)
-            return found
         if self._any is not None:
             return self._any
-        if len(self._instances) == 1:
-            return self._instances[0]
+        meant = self._instances or self._leaving
+        if len(meant) == 1:
+            return meant[0]
         raise InvalidParams(
             f"hostname: missing; {self.method} is served for {self._hosts()}; name one",
             field="hostname",

@@ -19,7 +19,7 @@ HIDDEN = "***"
 _TELLTALE = re.compile(r"passw|passphrase|pwd|secret|token|credential|api_?key", re.IGNORECASE)
 
 #: Keys with such an end say where a secret is, not what it is.
-_POINTERS = ("_file", "_env")
+_POINTERS = ("_file", "_env", "_command")
 
 #: Putting stars for every occurrence of a shorter one would spell it out.
 SHORTEST = 4
@@ -43,7 +43,7 @@ def redact(fields: Mapping[str, Any], method: Method) -> dict[str, Any]:
     names = {param.name for param in method.params if param.secret}
     known = {param.name for param in method.params}
     return {
-        key: HIDDEN if value is not None and _is_secret(key, names, known) else _starred(value)
+        key: HIDDEN if value is not None and is_secret(key, names, known) else _starred(value)
         for key, value in fields.items()
     }
 
@@ -67,7 +67,7 @@ def secret_values(
     """
     found: list[Any] = []
     for key, value in params.items():
-        if _is_secret(key, names, known):
+        if is_secret(key, names, known):
             found.append(value)
         elif isinstance(value, Mapping | list | tuple):
             found.extend(_named_secret(value))
@@ -121,7 +121,8 @@ def hide_in(value: Any, secrets: Collection[str]) -> Any:
     return hide(str(value), secrets)
 
 
-def _is_secret(key: str, names: Collection[str], known: Collection[str]) -> bool:
+def is_secret(key: str, names: Collection[str], known: Collection[str]) -> bool:
+    """Say whether the parameter ``key`` is secret: among ``names``, or by its name alone."""
     return key in names or (key not in known and is_telltale(key))
 
 

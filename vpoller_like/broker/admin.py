@@ -12,7 +12,7 @@ from typing import Any
 from vpoller_like.broker import reports
 from vpoller_like.broker.core import BrokerCore
 from vpoller_like.broker.events import Event, Reply, Request, WorkersToLeave
-from vpoller_like.broker.named import name_of, processes_of
+from vpoller_like.broker.named import lanes_of, name_of, process_of
 from vpoller_like.errors import (
     BadRequest,
     InvalidParams,
@@ -95,12 +95,12 @@ class Admin:
         asked = _name(fields, "the worker to drain")
         if asked is None:
             raise InvalidParams("name: missing; say which worker is to drain")
-        processes = processes_of(self._core.roster.workers.values(), asked)
-        self._feed(WorkersToLeave([worker.instance for worker in processes]))
+        lanes = lanes_of(self._core.roster.workers.values(), asked)
+        self._feed(WorkersToLeave([worker.instance for worker in lanes]))
         return {
-            "name": name_of(processes[0].label),
-            "processes": [worker.label for worker in processes],
-            "held": sum(len(worker.tasks) for worker in processes),
+            "name": name_of(lanes[0].label),
+            "processes": sorted({process_of(worker.label) for worker in lanes}),
+            "held": sum(len(worker.tasks) for worker in lanes),
         }
 
 

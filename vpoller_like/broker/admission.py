@@ -25,7 +25,7 @@ from vpoller_like.errors import (
 )
 from vpoller_like.protocol.encoding import JSON, encoding_of
 from vpoller_like.protocol.reply import ReplyMeta, failure
-from vpoller_like.protocol.request import DEFAULT_PRIORITY, Meta, fingerprint
+from vpoller_like.protocol.request import DEFAULT_PRIORITY, UNSET, Meta, fingerprint
 
 #: A request may have been under way this long, in seconds, when its ``age_ms`` is read.
 TRANSIT = 1.0
@@ -189,8 +189,11 @@ class Admission:
     def _rare_route(self, method: str, hostname: str | None, now: float) -> Route:
         """Return where the request goes that has no served route; raise where nobody serves it.
 
-        An empty hostname is none.
+        An empty hostname is none, and so is what a program in C writes for one, unless there
+        is a host of that name.
         """
+        if hostname in UNSET and not self._directory.serving(method, hostname):
+            hostname = None
         if self._directory.serving(method, hostname):
             return self._directory.route(method, hostname, now)
         if now < self._grace_until or self._directory.lately_served(method, hostname, now):

@@ -23,7 +23,15 @@ from vpoller_like.errors import (
 )
 from vpoller_like.protocol.batch import is_whole
 from vpoller_like.protocol.encoding import Encoding, encoding_of, transcode
-from vpoller_like.protocol.reply import ReplyMeta, failure, is_envelope, with_meta
+from vpoller_like.protocol.reply import (
+    ReplyMeta,
+    enveloped,
+    failure,
+    is_envelope,
+    read_text,
+    with_meta,
+)
+from vpoller_like.protocol.request import asks_for_text
 from vpoller_like.protocol.worker import Assignment, Result
 
 #: Outcomes that the same id gets again; the empty code is a success.
@@ -316,14 +324,25 @@ class Dispatcher:
             task.encoding = encoding_of(body)
         if len(body) > self._max_reply and self.is_too_large(task, body, now):
             return
-        if not is_envelope(body, task.encoding):
+        if is_envelope(body, task.encoding):
+            self.finish(task, item.code, body, now, item.ran_us / 1000)
+        else:
+            self._without_envelope(task, item, now)
+
+    def _without_envelope(self, task: Task, item: Result, now: float) -> None:
+        """The worker has answered with what is a text, for who asked for one, or an error."""
+        body = item.body
+        text = _wanted_text(task, body)
+        if text is None:
             label = task.worker.label if task.worker else "?"
-            message = (
-                f"worker {label} answered with something that is no {task.encoding.value} object"
-            )
-            self.fail(task, TaskFailed(message), now)
+            what = f"something that is no {task.encoding.value} object"
+            self.fail(task, TaskFailed(f"worker {label} answered with {what}"), now)
             return
-        self.finish(task, item.code, body, now, item.ran_us / 1000)
+        if task.waiters[0].index is not None:
+            # In JSON a text may become six times as long.
+            body = enveloped(text, item.code, task.encoding)
+        if not self.is_too_large(task, body, now):
+            self.finish(task, item.code, body, now, item.ran_us / 1000)
 
     def is_too_large(self, task: Task, body: bytes, now: float) -> bool:
         """Say whether the reply ``body`` is too large to be sent, and answer so if it is."""
@@ -436,6 +455,14 @@ def _meta(task: Task, ran_ms: float | None) -> ReplyMeta:
         queued_ms=int((task.given_at - task.arrived) * 1e6 + 0.5) / 1000 if worker else None,
         ran_ms=ran_ms,
     )
+
+
+def _wanted_text(task: Task, body: bytes) -> str | None:
+    """Return the text that ``body`` is, if the client of ``task`` asked for just that."""
+    # Who sent meta gets it back, in an envelope; so there is one client, at most.
+    if not task.waiters or task.waiters[0].head.meta is not None:
+        return None
+    return read_text(body, task.encoding) if asks_for_text(task.body or b"") else None
 
 
 def _as_asked(entry: Remembered, encoding: Encoding) -> bytes:

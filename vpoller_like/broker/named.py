@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from difflib import get_close_matches
 
 from vpoller_like.broker.worker import Worker
 from vpoller_like.errors import TaskFailed
 
+#: A worker's name, its process's number, and the hosts of one of that process's lanes.
+_LABEL = re.compile(r"((.+?)/[0-9]+)(?::.*)?", re.DOTALL)
+
 
 def name_of(label: str) -> str:
-    """Return the name of the worker whose process has this ``label``: ``node`` for ``node/3``."""
-    name, _, index = label.rpartition("/")
-    return name if name and index.isdecimal() else label
+    """Return the name of the worker with this ``label``.
+
+    ``node`` for ``node/3``, a process of it, and for ``node/3:vc01``, a lane of that.
+    """
+    parts = _LABEL.fullmatch(label)
+    return label if parts is None else parts[2]
 
 
-def processes_of(workers: Iterable[Worker], asked: str) -> list[Worker]:
-    """Return all processes of the worker that ``asked`` names, or one process's label does.
+def process_of(label: str) -> str:
+    """Return the label of the whole process: ``node/3`` for ``node/3:vc01``."""
+    parts = _LABEL.fullmatch(label)
+    return label if parts is None else parts[1]
+
+
+def lanes_of(workers: Iterable[Worker], asked: str) -> list[Worker]:
+    """Return all lanes of all processes of the worker that ``asked`` or its label names.
 
     Never by a part of the name: the next worker's may begin with it. Raises ``TaskFailed``
     with the nearest name where no such worker is registered.

@@ -11,6 +11,7 @@ import msgspec
 
 from vpoller_like import __version__
 from vpoller_like.broker.core import BrokerCore
+from vpoller_like.broker.named import process_of
 from vpoller_like.broker.routing import Pool
 from vpoller_like.broker.task import State
 from vpoller_like.broker.worker import Worker
@@ -35,6 +36,7 @@ def status(
         "draining": core.draining,
         "endpoints": endpoints,
         "workers": len(core.roster.workers),
+        "processes": _processes(core),
         "plain_workers": core.plain.peers,
         "queued": core.dispatcher.queued,
         "queued_bytes": core.dispatcher.queued_bytes,
@@ -46,6 +48,11 @@ def status(
         "limits": msgspec.to_builtins(core.settings),
         "usage": {**_usage(core), **(outside or {})},
     }
+
+
+def _processes(core: BrokerCore) -> int:
+    """How many processes the workers are in: one that serves several hosts is several."""
+    return len({(process_of(w.label), w.pid) for w in core.roster.workers.values()})
 
 
 def _usage(core: BrokerCore) -> dict[str, Any]:

@@ -25,8 +25,8 @@ class LocalClient:
 
     ``agents`` holds agents, entry-point names of installed ones, or both; ``settings`` has
     a section for each name, as ``[agents.NAME]`` has in a configuration. The agents are
-    set up at once, and torn down by :meth:`close`. Raises ``AgentError`` or ``ConfigError``
-    where an agent cannot be loaded or set up.
+    set up at once, and torn down by :meth:`close`; hosts that come later are not seen.
+    Raises ``AgentError`` or ``ConfigError`` where an agent cannot be loaded or set up.
     """
 
     def __init__(

@@ -99,15 +99,18 @@ def _count(number: int, one: str, many: str) -> str:
     return f"{number} {one if number == 1 else many}"
 
 
-def malformed(error: ProtocolError, endpoint: str) -> Envelope:
-    """Return the envelope for a reply that is not one."""
+def malformed(error: ProtocolError, endpoint: str, body: bytes) -> Envelope:
+    """Return the envelope for a reply that is not one; ``error.reply`` is all of its ``body``.
+
+    It may be what a worker in another language answers, such as the text of vPoller's helpers.
+    """
     return failure_fields(
         TaskFailed(
             f"the reply from {endpoint} is not an envelope: {error.message}; see which worker "
             "serves this method",
             reason="malformed_reply",
             endpoint=endpoint,
-            reply=error.data.decode("utf-8", "replace"),
+            reply=body.decode("utf-8", "replace"),
         )
     )
 

@@ -329,7 +329,7 @@ class Exchange:
             if value.get("success") != SUCCESS:
                 require_reply(value, body)
         except ProtocolError as error:
-            return self._be_baffled(error)
+            return self._be_baffled(error, body)
         return self._take(value, now)
 
     def on_value(self, value: Any, now: float) -> bool:
@@ -337,11 +337,11 @@ class Exchange:
         try:
             envelope = require_reply(value)
         except ProtocolError as error:
-            return self._be_baffled(ProtocolError(error.message, encode(value, Encoding.JSON)))
+            return self._be_baffled(error, encode(value, Encoding.JSON))
         return self._take(envelope, now)
 
-    def _be_baffled(self, error: ProtocolError) -> bool:
-        self.envelope = outcome.malformed(error, self._policy.endpoints[self._endpoint])
+    def _be_baffled(self, error: ProtocolError, body: bytes) -> bool:
+        self.envelope = outcome.malformed(error, self._policy.endpoints[self._endpoint], body)
         return True
 
     def _take(self, envelope: Envelope, now: float) -> bool:

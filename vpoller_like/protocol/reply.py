@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from vpoller_like.errors import ProtocolError, VPollerError
+from vpoller_like.errors import ProtocolError, VPollerError, error_from_code
 from vpoller_like.protocol.encoding import (
     JSON,
     Encoding,
@@ -21,6 +21,7 @@ from vpoller_like.protocol.encoding import (
 
 _write_json = msgspec.json.Encoder().encode
 _pack = msgspec.msgpack.Encoder().encode
+_unpack_text = msgspec.msgpack.Decoder(str).decode
 _PACKED_KEY = _pack("meta")
 _SPACES = frozenset(b" \t\r\n")
 _OPEN, _CLOSE = b"{}"
@@ -100,6 +101,26 @@ def is_envelope(body: bytes, encoding: Encoding) -> bool:
     except ProtocolError:
         return False
     return True
+
+
+def write_text(text: str, encoding: Encoding) -> bytes:
+    """Write a helper's ``text`` as a whole body. Raises ``ValueError`` for a lone surrogate."""
+    return text.encode() if encoding is JSON else _pack(text)
+
+
+def read_text(body: bytes, encoding: Encoding) -> str | None:
+    """Return the text that a whole ``body`` is; ``None`` where it is none."""
+    try:
+        return body.decode() if encoding is JSON else _unpack_text(body)
+    except ValueError:
+        return None
+
+
+def enveloped(text: str, code: str, encoding: Encoding) -> bytes:
+    """Write the reply that says what ``text`` does; ``code`` is empty for a success."""
+    if code:
+        return failure(error_from_code(code, text), encoding)
+    return success(text, "Successfully ran the task", encoding)
 
 
 def parse_reply(body: bytes) -> dict[str, Any]:

@@ -24,6 +24,9 @@ DEFAULT_PRIORITY = 4
 
 Milliseconds = Annotated[float, msgspec.Meta(ge=0, le=1e12)]
 
+#: What programs in C, vPoller's Zabbix module first, write for a text that they have not set.
+UNSET = ("", "(null)", "null")
+
 #: Keys of a request that are not the method's parameters.
 RESERVED = ("method", "hostname", "meta")
 
@@ -53,8 +56,16 @@ class Head(msgspec.Struct, frozen=True, gc=False):
     meta: Meta | None = None
 
 
+class _Asked(msgspec.Struct, frozen=True, gc=False):
+    """The keys that say in what form the reply is wanted."""
+
+    helper: Any = None
+    meta: Any = None
+
+
 _BRACE = ord("{")
 
+_json_asked = msgspec.json.Decoder(_Asked).decode
 _json_head = msgspec.json.Decoder(Head).decode
 _json_heads = msgspec.json.Decoder(list[Head]).decode
 _json_value = msgspec.json.Decoder().decode
@@ -90,6 +101,19 @@ def parse_heads(body: bytes) -> list[Head] | None:
         return _json_heads(body)
     except DECODE_FAULTS:
         return None
+
+
+def asks_for_text(body: bytes) -> bool:
+    """Say whether the request ``body`` wants a helper's text, and that alone, for its reply."""
+    try:
+        if encoding_of(body) is JSON:
+            asked = _json_asked(body)
+        else:
+            asked = msgspec.convert(unpack(body), _Asked)
+    except (*DECODE_FAULTS, ProtocolError):
+        return False
+    helper = asked.helper
+    return asked.meta is None and isinstance(helper, str) and helper not in UNSET
 
 
 def fingerprint(body: bytes) -> bytes:

@@ -50,7 +50,7 @@ def bind(
     """
     lock = None
     if endpoint.startswith("tcp://"):
-        _require_port(endpoint)
+        require_port(endpoint)
         if not guarded:
             _require_loopback(endpoint, remedy)
     elif endpoint.startswith("ipc://"):
@@ -71,8 +71,8 @@ def _reason(error: zmq.ZMQError) -> str:
     return str(error)
 
 
-def _require_port(endpoint: str) -> None:
-    """libzmq would bind 99999 as 34463."""
+def require_port(endpoint: str) -> None:
+    """Raise ``ConfigError`` for a TCP endpoint without one: libzmq would bind 99999 as 34463."""
     _, colon, port = endpoint.removeprefix("tcp://").rpartition(":")
     if not colon or not (port == "*" or (port.isdecimal() and int(port) < 1 << 16)):
         raise ConfigError(
@@ -88,15 +88,21 @@ def _require_path(endpoint: str) -> None:
         )
 
 
-def _require_loopback(endpoint: str, remedy: str) -> None:
+def is_local(endpoint: str) -> bool:
+    """Say whether only programs on this machine reach what is bound to ``endpoint``."""
+    if not endpoint.startswith("tcp://"):
+        return True
     host = endpoint.removeprefix("tcp://").rpartition(":")[0].strip("[]")
     if host == "localhost":
-        return
+        return True
     try:
-        loopback = ipaddress.ip_address(host).is_loopback
+        return ipaddress.ip_address(host).is_loopback
     except ValueError:
-        loopback = False
-    if not loopback:
+        return False
+
+
+def _require_loopback(endpoint: str, remedy: str) -> None:
+    if not is_local(endpoint):
         raise ConfigError(
             f"{endpoint} is not a loopback address, and this endpoint neither encrypts nor asks "
             f"who calls; {remedy}"

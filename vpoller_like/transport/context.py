@@ -9,6 +9,9 @@ import zmq
 #: libzmq's ctx option: messages received larger than this point into the receive
 #: buffer and pin all of it, so a 40-byte message can hold 8 KiB. 0 copies instead.
 _ZERO_COPY_RECV = 10
+#: Sockets of one context: a worker process with thousands of hosts has three for each of them.
+#: libzmq's own limit is 1023; room for one more costs 12 bytes.
+_MAX_SOCKETS = 1 << 14
 
 _seeded_pid = 0
 
@@ -21,7 +24,9 @@ def new_context(io_threads: int = 1) -> zmq.Context[zmq.Socket[bytes]]:
     process, before the first socket.
     """
     _seed()
-    return asking_context(io_threads)
+    context = asking_context(io_threads)
+    context.set(zmq.MAX_SOCKETS, _MAX_SOCKETS)
+    return context
 
 
 def asking_context(io_threads: int = 1) -> zmq.Context[zmq.Socket[bytes]]:

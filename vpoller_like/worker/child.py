@@ -54,6 +54,10 @@ class Child:
         """Ask it to finish what runs and end."""
         self._process.send_signal(signal.SIGTERM)
 
+    def reload(self) -> None:
+        """Have it ask its agents whether their hosts are others now."""
+        self._process.send_signal(control.RELOAD)
+
     def say_where(self) -> bool:
         """Have it write to stderr what its threads do; say whether that is news."""
         if self._asked_where:
@@ -64,6 +68,7 @@ class Child:
 
     def kill(self) -> None:
         """End it now."""
+        self.kill_at = None
         self._process.kill()
 
     def wait(self) -> None:
@@ -82,8 +87,9 @@ class Child:
 
 def _spawn(descriptor: int) -> subprocess.Popen[bytes]:
     # Ctrl-C reaches all of the terminal's processes; this one is to ignore it, also before
-    # it has come so far as to say so. It inherits what is blocked here.
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    # it has come so far as to say so. Nor is it to end where it is told to reload before it
+    # knows what that is. It inherits what is blocked here.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, control.NOT_YET)
     try:
         # -P: what lies in the current directory is no more importable there than here.
         return subprocess.Popen(

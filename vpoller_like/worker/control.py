@@ -16,6 +16,10 @@ from vpoller_like.config import Settings
 
 #: Bytes of one report.
 MAX_REPORT = 16 << 10
+#: Has the process ask its agents at once whether their hosts are others now.
+RELOAD = signal.SIGHUP
+#: Signals that a process is started with blocked, until it knows what to do with them.
+NOT_YET = frozenset([signal.SIGINT, RELOAD])
 #: Has the process write its threads' stacks to stderr, also while a task holds the
 #: interpreter. Names of files and functions, never values.
 WHERE = signal.SIGUSR2
@@ -39,7 +43,9 @@ class Up(msgspec.Struct, frozen=True, tag="up"):
 
 
 class Beat(msgspec.Struct, frozen=True, tag="beat"):
-    """The loop runs."""
+    """The process lives; the loop that has stood still for longest did so ``age`` seconds ago."""
+
+    age: float = 0.0
 
 
 class Failed(msgspec.Struct, frozen=True, tag="failed"):

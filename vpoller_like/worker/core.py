@@ -14,7 +14,7 @@ from vpoller_like.worker import events as ev
 from vpoller_like.worker.departure import ACK_SECONDS, Departure
 from vpoller_like.worker.grant import NOTHING, Grant, grant_to, is_news
 from vpoller_like.worker.ledger import Ledger
-from vpoller_like.worker.link import Link
+from vpoller_like.worker.link import HELLO_RETRY, Link
 from vpoller_like.worker.memory import Memory
 from vpoller_like.worker.pace import Pace
 from vpoller_like.worker.run import Run
@@ -34,7 +34,7 @@ _COMMON = frozenset([wire.Tasks, wire.Ack, wire.Alive])
 
 
 class Identity(msgspec.Struct, frozen=True):
-    """Which worker this is. ``instance`` is random, made at the process's start."""
+    """Which worker this is. ``instance`` is random, made anew for each."""
 
     label: str
     instance: str
@@ -44,17 +44,22 @@ class Identity(msgspec.Struct, frozen=True):
 class WorkerCore:
     """Joins the worker's parts. All times are monotonic seconds.
 
-    There is a link for each of ``settings.backends``, by its place there.
+    There is a link for each of ``settings.backends``, by its place there. A HELLO that could
+    not be sent is tried again after ``hello_retry`` seconds.
     """
 
     def __init__(
-        self, settings: WorkerSettings, identity: Identity, offers: Sequence[wire.Offer]
+        self,
+        settings: WorkerSettings,
+        identity: Identity,
+        offers: Sequence[wire.Offer],
+        hello_retry: float = HELLO_RETRY,
     ) -> None:
         self._identity = identity
         self._offers = list(offers)
         self._threads = settings.threads
         self._drain_seconds = settings.drain_ms / 1000
-        self._links = [Link(index) for index in range(len(settings.backends))]
+        self._links = [Link(index, hello_retry) for index in range(len(settings.backends))]
         self._pace = Pace()
         self._timeouts = Timeouts(offers)
         self._departure = Departure()
@@ -74,6 +79,7 @@ class WorkerCore:
             ev.Recalled: self._recalled,
             ev.Tick: self._tick,
             ev.DrainRequested: self._drain_requested,
+            ev.RetireRequested: self._retire_requested,
         }
         self._answers: dict[type[Any], Callable[[Link, Any, float], None]] = {
             wire.Welcome: self._welcome,
@@ -86,6 +92,10 @@ class WorkerCore:
             wire.Shutdown: self._shutdown,
             wire.Refused: lambda link, _, at: link.turned_away(at),
         }
+
+    def remember(self, max_bytes: int, max_count: int) -> None:
+        """Remember no more results than this from the next one on. From any thread."""
+        self._ledger.memory.limit(max_bytes, max_count)
 
     def handle(self, event: ev.Event, now: float) -> list[ev.Action]:
         """Take in ``event`` and return what is to be done, in order; nothing after Exit."""
@@ -221,6 +231,10 @@ class WorkerCore:
 
     def _drain_requested(self, _: ev.DrainRequested, now: float) -> None:
         self._departure.request(now + self._drain_seconds)
+        self._leave(now)
+
+    def _retire_requested(self, _: ev.RetireRequested, now: float) -> None:
+        self._departure.retire()
         self._leave(now)
 
     # Time ------------------------------------------------------------------------------

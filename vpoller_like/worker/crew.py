@@ -1,4 +1,4 @@
-"""The threads of a worker process: one leads the loop, the others run tasks or stand ready."""
+"""The threads of a worker: one leads the loop, the others run tasks or stand ready."""
 
 from __future__ import annotations
 
@@ -34,7 +34,8 @@ class Crew:
     The leader runs a brief task itself, and sends its result without a switch of threads; if
     it turns out to take longer, the thread that stands in leads on. With one that is known
     to take longer another thread is to lead at once. ``wake`` ends the leader's listening,
-    from any thread.
+    from any thread. A thread is started when it is needed first: a crew that has never had
+    anything to do is one.
     """
 
     def __init__(
@@ -52,41 +53,57 @@ class Crew:
         self._clock = clock
         self._baton = Baton(clock)
         self._woken = 0.0
-        self._over = threading.Event()
-        self._failure: BaseException | None = None
+        #: Threads that have been started.
+        self._hired = 0
+        self._turn: Callable[[], bool] = self._first_work
+        self._ended: Callable[[BaseException | None], None] = lambda _: None
 
-    def run(self) -> None:
-        """Lead the loop to its end, raising what it raises.
+    def start(self, ended: Callable[[BaseException | None], None]) -> None:
+        """Lead the loop to its end, and then say so, with what it raised.
 
-        Signal handlers run meanwhile, if this is the main thread: it does nothing else. The
-        others are daemons: one that is stuck does not hold the process.
+        All threads are daemons: one that is stuck does not hold the process.
         """
-        for index in range(self._threads + 1):
-            name = f"task-{index}"
-            threading.Thread(target=self._serve, name=name, daemon=True).start()
-        self._over.wait()
-        if self._failure is not None:
-            raise self._failure
+        self._ended = ended
+        self._hire()
 
     # In the threads --------------------------------------------------------------------
 
     def _serve(self) -> None:
         while self._baton.stand_in():
+            failure = None
             try:
+                if self._hired > 1:
+                    self._hire_if_needed()
                 if self._lead():
                     continue
             except BaseException as error:
-                self._failure = error
+                failure = error
             self._baton.end()
-            self._over.set()
+            self._ended(failure)
+
+    def _hire_if_needed(self) -> None:
+        """See to it that another thread stands ready to lead when this one runs a task."""
+        ready = self._hired - 1 - self._executor.occupied
+        if ready <= 0 and self._hired <= self._threads:
+            self._hire()
+
+    def _hire(self) -> None:
+        name = f"task-{self._hired}"
+        self._hired += 1
+        threading.Thread(target=self._serve, name=name, daemon=True).start()
 
     def _lead(self) -> bool:
         """Turn the loop; True when another thread leads, False when it has ended."""
         while self._loop.settle():
             self._loop.listen()
-            if self._executor.is_ready and not self._work():
+            if self._executor.is_ready and not self._turn():
                 return True
         return False
+
+    def _first_work(self) -> bool:
+        self._turn = self._work
+        self._hire_if_needed()
+        return self._work()
 
     def _work(self) -> bool:
         """Run what waits, as long as another thread may lead; say whether this one leads on."""

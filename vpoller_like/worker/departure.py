@@ -1,4 +1,4 @@
-"""How this process ends: when it has nothing to do any more, or waits no longer."""
+"""How a worker ends: when it has nothing to do any more, or waits no longer."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ LAST_ACK_SECONDS = 1.0
 
 
 class Departure:
-    """Whether the process is leaving, why, and until when. Times are monotonic seconds."""
+    """Whether the worker is leaving, why, and until when. Times are monotonic seconds."""
 
     def __init__(self) -> None:
         self.reason: str | None = None
@@ -27,7 +27,7 @@ class Departure:
         return self._requests > 1
 
     def request(self, until: float) -> None:
-        """The process's owner asks to drain ``until`` then."""
+        """The worker's owner asks to drain ``until`` then."""
         self._requests += 1
         self.drain(until)
 
@@ -36,6 +36,10 @@ class Departure:
         self.reason = "drained"
         self.leaving = True
         self._until = min(self._until, until)
+
+    def retire(self) -> None:
+        """Others take over: finish what runs, which ends by its own timeouts."""
+        self.leaving = True
 
     def stick(self) -> bool:
         """A task never returns; say whether that is news."""

@@ -68,7 +68,11 @@ class DrainRequested(_Record, frozen=True, gc=False):
     """Finish what runs and end; the second one says: end at once."""
 
 
-Event = Received | Unsent | Progress | Recalled | Tick | DrainRequested
+class RetireRequested(_Record, frozen=True, gc=False):
+    """Others take over: finish what runs, however long its methods allow it, and end."""
+
+
+Event = Received | Unsent | Progress | Recalled | Tick | DrainRequested | RetireRequested
 
 # Actions -------------------------------------------------------------------------------
 

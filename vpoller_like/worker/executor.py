@@ -100,6 +100,11 @@ class Executor:
         """Whether a run waits and a place is free."""
         return bool(self._waiting and self._free)
 
+    @property
+    def occupied(self) -> int:
+        """How many places a thread has."""
+        return len(self._current) - len(self._free)
+
     def take_place(self) -> int | None:
         """Return a place that is free, which it then is no longer; ``None`` if there is none."""
         try:

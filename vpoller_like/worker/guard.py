@@ -34,9 +34,9 @@ class Guard:
         """Something begins that may take ``seconds`` without a beat."""
         self._set(seconds)
 
-    def beat(self) -> None:
-        """The loop runs."""
-        self._set(self._patience)
+    def beat(self, age: float = 0.0) -> None:
+        """All loops run, or did so ``age`` seconds ago."""
+        self._set(self._patience - age)
 
     def expect_end(self, drain_seconds: float) -> None:
         """The process is to end once it has drained, whatever happens."""

@@ -26,10 +26,14 @@ _NEVER = float("-inf")
 
 
 class Link:
-    """What is known of one broker. Times are monotonic seconds."""
+    """What is known of one broker. Times are monotonic seconds.
 
-    def __init__(self, index: int) -> None:
+    A HELLO that could not be sent is tried again after ``retry`` seconds.
+    """
+
+    def __init__(self, index: int, retry: float = HELLO_RETRY) -> None:
         self.index = index
+        self._retry = retry
         self.outbox = Outbox()
         #: Counts the HELLOs.
         self.session = 0
@@ -96,7 +100,7 @@ class Link:
         self.welcomed = False
         self.parting = False
         self._fruitless = 0
-        self._hello_due = now + HELLO_RETRY
+        self._hello_due = now + self._retry
 
     def welcome(self, message: Welcome, now: float) -> bool:
         """The broker knows us; return whether it has lost its memory since the last time."""

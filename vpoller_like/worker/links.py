@@ -7,11 +7,10 @@ from collections.abc import Sequence
 
 from vpoller_like.config import Settings
 from vpoller_like.keys import KeyDirectory
-from vpoller_like.transport.context import new_context
 from vpoller_like.transport.curve import Credentials, credentials
 from vpoller_like.transport.handshake import Handshakes
 from vpoller_like.transport.port import Port
-from vpoller_like.transport.sockets import worker_link
+from vpoller_like.transport.sockets import Context, worker_link
 
 log = logging.getLogger("vpoller.worker")
 
@@ -27,18 +26,26 @@ def worker_credentials(settings: Settings) -> Credentials | None:
 
 
 class Links:
-    """One port for each of ``endpoints``, in their order."""
+    """One port for each of ``endpoints``, in their order.
 
-    def __init__(self, endpoints: Sequence[str], credentials: Credentials | None) -> None:
+    ``told`` is what was logged of each last: links that share it say it once.
+    """
+
+    def __init__(
+        self,
+        context: Context,
+        endpoints: Sequence[str],
+        credentials: Credentials | None,
+        told: dict[str, str] | None = None,
+    ) -> None:
         self._endpoints = list(endpoints)
         self._credentials = credentials
-        self._context = new_context()
+        self._context = context
         opened = [self._open(endpoint) for endpoint in endpoints]
         #: The present ones; a replaced one is closed, and no more to be used.
         self.ports = [port for port, _ in opened]
         self._handshakes = [handshakes for _, handshakes in opened]
-        #: What was logged of each last.
-        self._told = [""] * len(opened)
+        self._told = {} if told is None else told
         self._next_look = 0.0
 
     def _open(self, endpoint: str) -> tuple[Port, Handshakes]:
@@ -46,8 +53,15 @@ class Links:
 
     def welcomed(self, index: int) -> None:
         """The broker has let us in: should it not do so again, that is news."""
-        self._told[index] = ""
+        self._told[self._endpoints[index]] = ""
         self._handshakes[index].forget()
+
+    def refused(self, index: int, reason: str) -> None:
+        """The broker has let us in and does not take us: log why, unless it was said."""
+        endpoint = self._endpoints[index]
+        if self._told.get(endpoint) != reason:
+            self._told[endpoint] = reason
+            log.error("broker %s: does not take this worker: %s; trying again", endpoint, reason)
 
     def look(self, now: float) -> bool:
         """Log why a broker does not let us in; return whether ports were replaced.
@@ -62,24 +76,24 @@ class Links:
         return any(replaced)
 
     def _look(self, index: int) -> bool:
-        handshakes = self._handshakes[index]
+        handshakes, endpoint = self._handshakes[index], self._endpoints[index]
         handshakes.read()
+        told = self._told.get(endpoint, "")
         # A hint is less than what was told before.
-        why = handshakes.refusal or self._told[index] or handshakes.hint
-        if why and why != self._told[index]:
-            self._told[index] = why
+        why = handshakes.refusal or told or handshakes.hint
+        if why and why != told:
+            self._told[endpoint] = why
             log.error("%s; trying again", why)
         if not handshakes.is_over:
             return False
         handshakes.close()
         self.ports[index].close()
-        self.ports[index], self._handshakes[index] = self._open(self._endpoints[index])
+        self.ports[index], self._handshakes[index] = self._open(endpoint)
         return True
 
     def close(self, linger_ms: int) -> None:
-        """Send what is left to send, for so long at most, and close everything."""
+        """Close everything; what is left to send may take so long to leave, in background."""
         for handshakes in self._handshakes:
             handshakes.close()
         for port in self.ports:
             port.close(linger_ms)
-        self._context.term()

@@ -1,10 +1,13 @@
-"""The loop of one worker process: sockets, threads and the supervisor around the core."""
+"""The loop of one worker: sockets and threads around the core."""
 
 from __future__ import annotations
 
 import logging
+import os
+import weakref
+from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from vpoller_like.clock import Clock, monotonic
 from vpoller_like.config import WorkerSettings
@@ -13,21 +16,23 @@ from vpoller_like.protocol import worker as wire
 from vpoller_like.transport.curve import Credentials
 from vpoller_like.transport.poll import Poll
 from vpoller_like.transport.port import Message, Sent
+from vpoller_like.transport.sockets import Context
 from vpoller_like.transport.waker import Waker
 from vpoller_like.worker import events as ev
-from vpoller_like.worker.control import Beat, Done, Leaving, Reporter, Stuck
 from vpoller_like.worker.core import Identity, WorkerCore
 from vpoller_like.worker.crew import Crew
 from vpoller_like.worker.executor import Executor, Host
-from vpoller_like.worker.guard import Guard
+from vpoller_like.worker.link import HELLO_EVERY, HELLO_RETRY
 from vpoller_like.worker.links import Links
 
 log = logging.getLogger("vpoller.worker")
 
-#: Seconds between two signs of life to the supervisor, at the most: a process that may stand
-#: still for a short time only shows them more often.
-BEAT_SECONDS = 1.0
-BEATS = 4
+#: Lanes that show each second that they run; of more, each does so less often.
+BRISK_LANES = 32
+#: How often a loop shows that it runs, at least, in the time for which it may stand still.
+PULSES = 4
+#: Lanes that try a broker that is away ten times a second, which takes 1 % of a core.
+RETRYING_LANES = 10
 #: Milliseconds for the last messages to leave.
 LINGER_MS = 1000
 #: What a broker says that is not the core's alone.
@@ -36,8 +41,32 @@ _REMARKABLE = frozenset([wire.Welcome, wire.Shutdown, wire.Refused])
 _DONE = Sent.DONE
 
 
+def pulse_seconds(settings: WorkerSettings, lanes: int) -> float:
+    """Return after how many seconds each of so many lanes is to show that it runs."""
+    return min(max(1.0, lanes / BRISK_LANES), settings.stuck_ms / 1000 / PULSES)
+
+
+def retry_seconds(lanes: int) -> float:
+    """Return after how many seconds each of so many lanes tries a broker that is away."""
+    return min(HELLO_EVERY, HELLO_RETRY * max(1.0, lanes / RETRYING_LANES))
+
+
+class Owner(Protocol):
+    """The process that a loop is in. The loop's threads call these."""
+
+    def stuck(self, seconds: float) -> None:
+        """A task never returns; the loop ends by itself within so many seconds."""
+
+    def leaving(self) -> None:
+        """A broker has told the worker to end."""
+
+
 class WorkerLoop:
-    """Runs one core until it exits. ``drain`` may be called from a signal handler."""
+    """Runs one core until it exits.
+
+    It is one of ``lanes`` in its process: the more, the less often each does what idle ones do.
+    ``context`` and ``told`` (see :class:`Links`) may be shared; the former is not ended here.
+    """
 
     def __init__(
         self,
@@ -45,45 +74,52 @@ class WorkerLoop:
         identity: Identity,
         host: Host,
         offers: Sequence[wire.Offer],
-        reporter: Reporter,
-        guard: Guard,
-        clock: Clock = monotonic,
+        owner: Owner,
+        context: Context,
         credentials: Credentials | None = None,
+        lanes: int = 1,
+        told: dict[str, str] | None = None,
+        clock: Clock = monotonic,
     ) -> None:
         self._settings = settings
         self._clock = clock
-        self._reporter = reporter
-        self._reporter_fd = reporter.fd
-        self._guard = guard
-        self._links = Links(settings.backends, credentials)
+        self._owner = owner
+        self._label = identity.label
+        self._links = Links(context, settings.backends, credentials, told)
         self._waker = Waker()
+        # Not sooner than nobody can use it any more: a thread whose task was given up may
+        # come back long after the end, and would write to what has that number then.
+        weakref.finalize(self._waker, os.close, self._waker.fd)
         self._executor = Executor(host, settings.threads, settings.max_reply, clock)
         self._crew = Crew(self, self._executor, settings.threads, self._waker.wake, clock)
-        self._core = WorkerCore(settings, identity, offers)
-        self._supervised = True
+        self._core = WorkerCore(settings, identity, offers, retry_seconds(lanes))
         self._poll = self._watch()
         #: What the core wants done, and what it wants for what has come of that.
         self._actions: list[ev.Action] = []
-        self._drains_asked = 0
-        self._drains_begun = 0
-        self._beat_every = min(BEAT_SECONDS, settings.stuck_ms / 1000 / BEATS)
-        self._next_beat = 0.0
+        #: What the owner wants, in order.
+        self._orders: deque[ev.Event] = deque()
+        self._pulse_every = pulse_seconds(settings, lanes)
+        #: When the loop has last shown that it runs, in the clock's seconds.
+        self.pulse = clock()
+        self._next_pulse = 0.0
         #: When to look around, without being told of anything.
         self._next_look = 0.0
-        self._ended: str | None = None
+        #: Why it has ended; ``None`` while it runs.
+        self.ended: str | None = None
         self._perform: dict[type[Any], Callable[[Any], None]] = {
             ev.Send: self._send,
             ev.Submit: lambda action: self._executor.submit(action.runs),
             ev.Recall: self._recall,
-            ev.Replace: lambda action: self._reporter.send(Stuck(action.seconds)),
+            ev.Replace: lambda action: owner.stuck(action.seconds),
             ev.Exit: self._exit,
         }
 
-    def run(self) -> str:
-        """Serve until the core exits; return its reason. Signal handlers run meanwhile."""
-        self._crew.run()
-        assert self._ended is not None, "the crew has gone before the end"
-        return self._ended
+    def start(self, over: Callable[[BaseException | None], None]) -> None:
+        """Serve in threads of its own until the core exits; then say so, or what was raised.
+
+        ``over`` is called in one of them.
+        """
+        self._crew.start(over)
 
     # For the crew's leader -------------------------------------------------------------
 
@@ -94,13 +130,13 @@ class WorkerLoop:
             self._feed(progress)
         now = self._clock()
         due = self._core.next_due(now)
-        if now >= self._next_beat or (due is not None and due <= now):
+        if now >= self._next_pulse or (due is not None and due <= now):
             due = self._look_around(now)
-        self._next_look = self._next_beat if due is None else min(due, self._next_beat)
-        return self._ended is None
+        self._next_look = self._next_pulse if due is None else min(due, self._next_pulse)
+        return self.ended is None
 
     def listen(self) -> None:
-        """Wait for messages, signals and the supervisor, and take in what there is."""
+        """Wait for messages and orders, and take in what there is."""
         patience = 0.0 if self._executor.is_ready else max(0.0, self._next_look - self._clock())
         ready = self._poll.wait(patience)
         if self._waker.fd in ready:
@@ -108,19 +144,30 @@ class WorkerLoop:
         for index, port in enumerate(self._links.ports):
             for message in port.receive(port.socket in ready):
                 self._take_message(index, message)
-        if self._drains_begun < self._drains_asked:
-            self._take_signals()
-        if self._reporter_fd in ready and self._reporter.closed():
-            self._orphan()
+        while self._orders:
+            self._feed(self._orders.popleft())
+
+    # For the owner ---------------------------------------------------------------------
 
     def drain(self) -> None:
         """Finish what runs, then end; the second call ends at once."""
-        self._drains_asked += 1
-        self._waker.wake()
+        self._order(ev.DrainRequested())
+
+    def retire(self) -> None:
+        """Others take over: finish what runs, however long that takes, then end."""
+        self._order(ev.RetireRequested())
+
+    def remember(self, max_bytes: int, max_count: int) -> None:
+        """Remember no more results than this."""
+        self._core.remember(max_bytes, max_count)
 
     def close(self) -> None:
-        """Send what is left to send, and close the sockets."""
+        """Send what is left to send, and close the sockets. After the end."""
         self._links.close(LINGER_MS)
+
+    def _order(self, event: ev.Event) -> None:
+        self._orders.append(event)
+        self._waker.wake()
 
     # What comes in ---------------------------------------------------------------------
 
@@ -137,42 +184,24 @@ class WorkerLoop:
     def _remark(self, index: int, said: wire.FromBroker) -> None:
         if isinstance(said, wire.Welcome):
             self._links.welcomed(index)
-            log.info("broker %s: registered", self._settings.backends[index])
+            log.info("broker %s: %s is registered", self._settings.backends[index], self._label)
         elif isinstance(said, wire.Shutdown):
             log.info("broker %s: says to drain", self._settings.backends[index])
-            self._reporter.send(Leaving())
+            self._owner.leaving()
         elif isinstance(said, wire.Refused):
-            log.error(
-                "broker %s: does not take this worker: %s; trying again",
-                self._settings.backends[index],
-                said.reason,
-            )
-
-    def _take_signals(self) -> None:
-        while self._drains_begun < self._drains_asked:
-            self._drains_begun += 1
-            log.info("draining")
-            self._feed(ev.DrainRequested())
-
-    def _orphan(self) -> None:
-        log.warning("supervisor is gone: draining")
-        self._supervised = False
-        self._poll = self._watch()
-        self._guard.expect_end(self._settings.drain_ms / 1000)
-        if not self._drains_asked:
-            self.drain()
+            self._links.refused(index, said.reason)
 
     def _look_around(self, now: float) -> float | None:
         """Do what time asks for; return when the core wants the next Tick."""
         self._feed(ev.Tick())
-        if now >= self._next_beat:
-            self._beat(now)
+        # Not only when it is due: so it needs no waking of its own.
+        if now >= self._next_pulse - self._pulse_every / 2:
+            self._show_pulse(now)
         return self._core.next_due(now)
 
-    def _beat(self, now: float) -> None:
-        self._next_beat = now + self._beat_every
-        self._reporter.send(Beat())
-        self._guard.beat()
+    def _show_pulse(self, now: float) -> None:
+        self._next_pulse = now + self._pulse_every
+        self.pulse = now
         if self._links.look(now):
             self._poll = self._watch()
 
@@ -181,8 +210,6 @@ class WorkerLoop:
         for port in self._links.ports:
             poll.watch(port)
         poll.watch(self._waker.fd)
-        if self._supervised:
-            poll.watch(self._reporter_fd)
         return poll
 
     # What goes out ---------------------------------------------------------------------
@@ -208,5 +235,4 @@ class WorkerLoop:
             self._follow(ev.Recalled(keys))
 
     def _exit(self, action: ev.Exit) -> None:
-        self._ended = action.reason
-        self._reporter.send(Done())
+        self.ended = action.reason

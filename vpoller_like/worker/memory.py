@@ -40,6 +40,11 @@ class Memory:
     def __len__(self) -> int:
         return len(self._entries)
 
+    def limit(self, max_bytes: int, max_count: int) -> None:
+        """Keep no more than this, from the next run on. From any thread."""
+        self._max_bytes = max_bytes
+        self._max_count = max_count
+
     def keep(self, run: Run, now: float) -> list[Run]:
         """Remember ``run`` from now on; return those that have to go for it."""
         run.shed()

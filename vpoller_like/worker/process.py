@@ -13,18 +13,26 @@ import os
 import secrets
 import signal
 import sys
+from typing import NamedTuple
 
 import msgspec
 
-from vpoller_like.agent import AgentHost, load_agents
+from vpoller_like.agent import AgentHost
+from vpoller_like.agent.loader import agent_sources
 from vpoller_like.agent.vault import VAULT, guard_logs
 from vpoller_like.errors import VPollerError
+from vpoller_like.protocol.worker import Offer
+from vpoller_like.transport.context import new_context
 from vpoller_like.transport.curve import Credentials
-from vpoller_like.worker.control import WHERE, Failed, Reporter, Start, Up
+from vpoller_like.transport.sockets import Context
+from vpoller_like.worker.control import NOT_YET, RELOAD, WHERE, Failed, Reporter, Start, Up
 from vpoller_like.worker.core import Identity
 from vpoller_like.worker.guard import LAST_SECONDS, Guard
+from vpoller_like.worker.keeper import Keeper
+from vpoller_like.worker.lanes import Hosts, Lanes, label_of
 from vpoller_like.worker.links import worker_credentials
 from vpoller_like.worker.loop import WorkerLoop
+from vpoller_like.worker.renewal import Renewal, Watched
 
 log = logging.getLogger("vpoller.worker")
 
@@ -42,8 +50,9 @@ def main() -> None:
     faulthandler.register(WHERE)
     start = msgspec.json.decode(sys.stdin.buffer.read(), type=Start)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # The supervisor decides.
-    # It was blocked until now; what an agent starts is not to inherit that.
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    signal.signal(RELOAD, signal.SIG_IGN)  # All is read anew just now.
+    # They were blocked until now; what an agent starts is not to inherit that.
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, NOT_YET)
     _die_with_parent(signal.SIGTERM)
     if os.getppid() != start.supervisor_pid:
         os._exit(0)
@@ -59,39 +68,43 @@ def _serve(start: Start, reporter: Reporter, guard: Guard) -> int:
     ready = _set_up(start, reporter)
     if ready is None:
         return 1
-    host, credentials = ready
-    loop = WorkerLoop(
-        start.settings.worker,
-        _identity(start),
-        host,
-        host.offers(),
-        reporter,
-        guard,
-        credentials=credentials,
-    )
     # What is there now stays: the collector need not look at it again, which takes 20 ms.
     gc.collect()
     gc.freeze()
-    signal.signal(signal.SIGTERM, lambda *_: loop.drain())
-    _die_with_parent(0)  # From here on the loop sees it, and drains.
+    keeper = Keeper(start.settings.worker, reporter, guard)
+    context = new_context()
+    lanes = _lanes(start, ready, keeper, context)
+    renewal = Renewal(ready.watched, keeper.serve)
+    signal.signal(signal.SIGTERM, lambda *_: keeper.drain())
+    signal.signal(RELOAD, lambda *_: renewal.hasten())
+    _die_with_parent(0)  # From here on the keeper sees it, and drains.
     reporter.send(Up())
-    reason = loop.run()
+    lanes.serve(ready.host.agents)
+    renewal.start()
+    reason = keeper.run(lanes)
     log.info("ending: %s", reason)
     guard.allow(LAST_SECONDS)
-    loop.close()
-    host.teardown()
+    keeper.part(ready.host.agents, LAST_SECONDS - 1)
+    context.term()
     return 0
 
 
-def _set_up(start: Start, reporter: Reporter) -> tuple[AgentHost, Credentials | None] | None:
-    """Return the agents, ready to serve, and what is shown to brokers.
+class _Ready(NamedTuple):
+    """The agents, set up, where they come from, and what is shown to brokers."""
 
-    Or tell the supervisor why there are none.
-    """
+    host: AgentHost
+    watched: list[Watched]
+    credentials: Credentials | None
+
+
+def _set_up(start: Start, reporter: Reporter) -> _Ready | None:
+    """Get ready to serve; or tell the supervisor why that cannot be."""
     try:
         # Before the agents, which take their time.
         credentials = worker_credentials(start.settings)
-        host = AgentHost(load_agents(start.settings.worker.agents, start.settings.agents))
+        sources = agent_sources(start.settings.worker.agents, start.settings.agents)
+        watched = [Watched(source) for source in sources]
+        host = AgentHost([agent for each in watched for agent in each.agents])
         host.setup()
     except VPollerError as error:
         reporter.send(Failed(VAULT.hide(error.message)))
@@ -101,15 +114,32 @@ def _set_up(start: Start, reporter: Reporter) -> tuple[AgentHost, Credentials | 
         text = VAULT.hide(f"{type(error).__name__}: {error}")
         reporter.send(Failed(f"the agents cannot be set up: {text}"))
         return None
-    return host, credentials
+    return _Ready(host, watched, credentials)
+
+
+def _lanes(start: Start, ready: _Ready, keeper: Keeper, context: Context) -> Lanes:
+    settings = start.settings.worker
+    told: dict[str, str] = {}
+
+    def make(hosts: Hosts, offers: list[Offer], count: int) -> WorkerLoop:
+        return WorkerLoop(
+            settings,
+            Identity(label_of(start.label, hosts), secrets.token_hex(16), os.getpid()),
+            ready.host,
+            offers,
+            keeper,
+            context,
+            ready.credentials,
+            count,
+            told,
+        )
+
+    remember = settings.remember_bytes, settings.remember_count
+    return Lanes(ready.host, make, keeper.over, remember)
 
 
 def _guard(start: Start) -> Guard:
     return Guard(start.settings.worker.stuck_ms / 1000)
-
-
-def _identity(start: Start) -> Identity:
-    return Identity(start.label, secrets.token_hex(16), os.getpid())
 
 
 def _restore_environment(start: Start) -> None:

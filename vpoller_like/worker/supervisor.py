@@ -68,11 +68,12 @@ class Supervisor:
         self._looked_at = clock()
         self._stops_asked = 0
         self._stops_begun = 0
+        self._reload_asked = False
         self._draining = False
         self._exit_code = 0
         self._listen: dict[type[Any], Callable[[Child, Any], None]] = {
             control.Up: self._up,
-            control.Beat: lambda *_: None,
+            control.Beat: self._beat,
             control.Failed: self._failed,
             control.Stuck: self._stuck,
             control.Leaving: lambda *_: self._drain_all(),
@@ -84,6 +85,7 @@ class Supervisor:
         try:
             while not self._finished():
                 self._stop_if_asked()
+                self._reload_if_asked()
                 self._start_due()
                 self._wait()
                 self._excuse_pause()
@@ -97,6 +99,14 @@ class Supervisor:
     def stop(self) -> None:
         """Drain all processes and end; the second call kills them. From any thread."""
         self._stops_asked += 1
+        self._waker.wake()
+
+    def reload(self) -> None:
+        """Have all processes ask their agents whether their hosts are others now.
+
+        From any thread. They do so every couple of seconds anyway.
+        """
+        self._reload_asked = True
         self._waker.wake()
 
     @property
@@ -153,6 +163,9 @@ class Supervisor:
         self._ever_up = True
         child.up_at = self._clock()
         log.info("worker %s: up (pid %d)", child.label, child.pid)
+
+    def _beat(self, child: Child, report: control.Beat) -> None:
+        child.heard_at -= report.age
 
     def _failed(self, child: Child, report: control.Failed) -> None:
         child.failure = report.message
@@ -217,6 +230,16 @@ class Supervisor:
         self._exit_code = 1
         self._close_slots()
 
+    # Reloading -------------------------------------------------------------------------
+
+    def _reload_if_asked(self) -> None:
+        if not self._reload_asked:
+            return
+        self._reload_asked = False
+        log.info("reloading")
+        for child in self._children():
+            child.reload()
+
     # Ending ----------------------------------------------------------------------------
 
     def _stop_if_asked(self) -> None:
@@ -251,7 +274,8 @@ class Supervisor:
         now = self._clock()
         for child in self._children():
             limit = self._patience.setup if child.up_at is None else self._patience.beat
-            if now - child.heard_at > limit and child.say_where():
+            # One that is done says nothing any more, and has its time to end.
+            if not child.done and now - child.heard_at > limit and child.say_where():
                 log.error("worker %s: stood still for %g s; killing it", child.label, limit)
                 child.kill_by(now + self._patience.last_words)
             elif child.kill_at is not None and now >= child.kill_at:
@@ -294,7 +318,7 @@ def _how(code: int | None) -> str:
 
 @contextlib.contextmanager
 def _signals(supervisor: Supervisor) -> Iterator[None]:
-    """Let SIGTERM and SIGINT stop ``supervisor``; only a main thread can."""
+    """Let SIGTERM and SIGINT stop ``supervisor``, and SIGHUP reload; only a main thread can."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -305,7 +329,7 @@ def _signals(supervisor: Supervisor) -> Iterator[None]:
     handlers: dict[int, Any] = {
         signal.SIGTERM: on_signal,
         signal.SIGINT: on_signal,
-        signal.SIGHUP: signal.SIG_IGN,
+        control.RELOAD: lambda *_: supervisor.reload(),
     }
     before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     try:
@@ -318,9 +342,10 @@ def _signals(supervisor: Supervisor) -> Iterator[None]:
 def run_worker(settings: Settings) -> int:
     """Run a worker in the foreground until SIGTERM or SIGINT; return the exit code.
 
-    The first signal drains: running tasks finish. A second one ends at once. No process
-    is left behind. Where no process can load its agents the reason is logged, and the
-    exit code is 1. Raises ``ConfigError`` where its key cannot be read.
+    The first signal drains: running tasks finish. A second one ends at once. SIGHUP has
+    agents asked whether their hosts are others now. No process is left behind. Where no
+    process can load its agents the reason is logged, and the exit code is 1. Raises
+    ``ConfigError`` where its key cannot be read.
     """
     worker_credentials(settings)
     supervisor = Supervisor(settings)
