@@ -56,22 +56,33 @@ def load(
     flags: Mapping[str, Any] | None = None,
     environ: Mapping[str, str] | None = None,
     cwd: str | os.PathLike[str] = "",
+    layers: Iterable[Layer] = (),
 ) -> Loaded:
     """Gather the settings of this process.
 
     ``config`` is a file named by the user; ``flags`` maps ``section.key`` to what was said
     on the command line, ``None`` where nothing was. ``environ`` and ``cwd`` are the process's
-    own unless given. Raises ``ConfigError`` naming the key, the place and what is expected
-    there; an unknown key or variable is one, and the nearest known one is named.
+    own unless given. ``layers`` are read from files of other kinds, and go before our own.
+    Raises ``ConfigError`` naming the key, the place and what is expected there; an unknown key
+    or variable is one, and the nearest known one is named.
     """
     environ = os.environ if environ is None else environ
     _refuse_unknown_variables(environ)
     given = [
         *file_layers(config, environ, cwd),
+        *layers,
         environment_layer(environ, variables()),
         flag_layer(flags or {}),
     ]
-    merged = _merge(_defaults(), (_checked(layer) for layer in given))
+    return settle(given)
+
+
+def settle(layers: Iterable[Layer]) -> Loaded:
+    """Return the settings that these ``layers`` alone give, the last one counting most.
+
+    Raises ``ConfigError`` as :func:`load` does.
+    """
+    merged = _merge(_defaults(), (_checked(layer) for layer in layers))
     settings = _settings(_nested(merged))
     _check_together(settings, merged)
     return Loaded(settings, merged)

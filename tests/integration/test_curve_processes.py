@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from tests.support.exporting import Exporter
 from tests.support.fabric import (
     AGENTS,
     DOORS,
@@ -85,10 +86,16 @@ class Shell:
         doors = [word for door in DOORS for word in (f"--{door}", self.endpoints[door])]
         return self.start("broker", "broker", "run", "--key", "broker", *doors)
 
-    def start_worker(self, key: str) -> Running:
-        options = ["--backend", self.endpoints["backend"], "--processes", "1", "--agents", "probe"]
+    def start_worker(self, key: str, agents: str = "probe") -> Running:
+        options = ["--backend", self.endpoints["backend"], "--processes", "1", "--agents", agents]
         keys = ["--key", key, "--server-key", "broker"]
         return self.start("worker", "worker", "run", *options, *keys)
+
+    def start_exporter(self, key: str) -> Exporter:
+        port = int(free_endpoints(1)[0].rpartition(":")[2])
+        where = ["--listen", f"127.0.0.1:{port}", "--endpoint", self.endpoints["frontend"]]
+        keys = ["--key", key, "--server-key", "broker"]
+        return Exporter(self.start(f"exporter-{key}", "exporter", *where, *keys), port)
 
     def end(self) -> None:
         for running in reversed(self._running):
@@ -175,6 +182,22 @@ def test_a_worker_says_once_why_it_is_not_let_in_and_registers_when_it_is(shell:
     shell.ok("keys", "authorize", "node", "--role", "worker")
     eventually(lambda: "registered" in worker.log.read_text(), "the worker is let in")
     assert shell.call("me", "probe.quick").returncode == 0
+
+
+def test_an_exporter_needs_a_key_for_one_method_alone(shell: Shell) -> None:
+    for name in ("broker", "node", "prometheus", "stranger"):
+        shell.ok("keys", "new", name)
+    shell.ok("keys", "authorize", "node", "--role", "worker")
+    shell.ok("keys", "authorize", "prometheus", "--methods", "metrics.collect")
+    shell.start_broker()
+    shell.start_worker("node", agents="meter")
+    ours, theirs = shell.start_exporter("prometheus"), shell.start_exporter("stranger")
+    for exporter in (ours, theirs):
+        eventually(exporter.answers, "the exporter is ready")
+    eventually(lambda: ours.get("/metrics?target=good").value("vpoller_target_up"), "it may ask")
+    refused = theirs.get("/metrics?target=good")
+    assert refused.value("vpoller_target_scrape_error", reason="refused") == 1
+    assert shell("exporter", "--key", "ghost", "--server-key", "broker").returncode == 1
 
 
 def test_what_is_wrong_with_keys_is_said_before_anything_starts(shell: Shell) -> None:

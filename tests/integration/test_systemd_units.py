@@ -10,10 +10,11 @@ import pytest
 
 from tests.support.fabric import ROOT
 from tests.support.tools import require_tool
-from vpoller_like.config import BrokerSettings, Settings, WorkerSettings
+from vpoller_like.config import BrokerSettings, ExporterSettings, Settings, WorkerSettings
+from vpoller_like.gateway.exporter import CONNECTIONS
 
 UNITS = ROOT / "etc" / "systemd"
-NAMES = ("vpoller-broker.service", "vpoller-worker@.service")
+NAMES = ("vpoller-broker.service", "vpoller-worker@.service", "vpoller-exporter.service")
 
 
 def service(name: str) -> dict[str, str]:
@@ -42,6 +43,16 @@ def test_a_stop_leaves_time_to_drain(name: str, settings: BrokerSettings | Worke
     unit = service(name)
     assert int(unit["TimeoutStopSec"]) * 1000 > settings.drain_ms + 5000
     assert (unit["KillMode"], unit["Restart"]) == ("mixed", "on-failure")
+
+
+def test_a_stop_leaves_time_to_finish_a_scrape() -> None:
+    unit = service(NAMES[2])
+    assert int(unit["TimeoutStopSec"]) * 1000 > ExporterSettings().timeout_ms + 5000
+    assert (unit["KillMode"], unit["Restart"]) == ("mixed", "on-failure")
+
+
+def test_an_exporter_has_files_for_all_its_connections() -> None:
+    assert int(service(NAMES[2])["LimitNOFILE"]) > CONNECTIONS + 256
 
 
 def test_the_wall_of_memory_and_the_files_fit_the_settings() -> None:

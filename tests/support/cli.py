@@ -6,7 +6,7 @@ import io
 import logging
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -15,6 +15,9 @@ import pytest
 
 from vpoller_like import sources
 from vpoller_like.cli.main import main
+
+#: A console script: its arguments to its exit code.
+Program = Callable[[Sequence[str]], int]
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -36,9 +39,13 @@ class Vpoller:
         self._capsys, self._patch = capsys, patch
 
     def __call__(self, *arguments: str, stdin: bytes = b"") -> Outcome:
+        return self.run(main, *arguments, stdin=stdin)
+
+    def run(self, program: Program, *arguments: str, stdin: bytes = b"") -> Outcome:
+        """Run another of the console scripts in the same way."""
         self._patch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
         self._capsys.readouterr()
-        code = main(arguments)
+        code = program(arguments)
         out, err = self._capsys.readouterr()
         return Outcome(code, out, err)
 

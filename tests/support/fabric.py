@@ -65,7 +65,8 @@ def eventually(
 class Running:
     """One ``vpoller`` process that a fabric started; what it says is kept in ``log``.
 
-    ``enter`` are the words of a command that runs another one in some other place.
+    ``enter`` are the words of a command that runs another one in some other place; ``more``
+    are the program's options to say more.
     """
 
     def __init__(
@@ -76,12 +77,13 @@ class Running:
         place: Path,
         program: Sequence[str] = _PROGRAM,
         enter: Sequence[str] = (),
+        more: Sequence[str] = ("-v",),
     ):
         self.name = name
         self.log = place / f"{name}.log"
         with open(self.log, "ab") as log:
             self._process = subprocess.Popen(
-                [*enter, sys.executable, *program, "-v", *arguments],
+                [*enter, sys.executable, *program, *more, *arguments],
                 env=env,
                 cwd=place,
                 stdin=subprocess.DEVNULL,

@@ -84,6 +84,20 @@ def original_client() -> Path:
     return place / "venv" / "bin"
 
 
+def original_worker() -> Path:
+    """Return the directory with the original vPoller's programs, its worker among them.
+
+    That one has the two lines mended without which no Python 3.11 starts it.
+    """
+    # Here: what the benchmarks need is not for every test.
+    from tests.bench.original import NotInstalled, installed
+
+    try:
+        return installed()
+    except NotInstalled as error:
+        missing(str(error))
+
+
 def _has_zmq_header(compiler: str) -> bool:
     command = [compiler, "-E", "-include", "zmq.h", "-x", "c", os.devnull]
     return subprocess.run(command, capture_output=True).returncode == 0

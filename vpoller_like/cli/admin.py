@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
-from vpoller_like.cli.credentials import key_arguments, key_options, with_key_files
+from vpoller_like.cli.credentials import connected, key_options, with_key_files
 from vpoller_like.cli.exits import Exit
 from vpoller_like.cli.failure import fail
 from vpoller_like.cli.output import emit
@@ -32,15 +32,7 @@ def admin_settings(session: Session, admin: str | None, timeout: int | None) -> 
 
 def ask(settings: ClientSettings, question: str, **parameters: Any) -> dict[str, Any]:
     """Return the admin endpoint's reply, an error or silence included, as an envelope."""
-    # Here, so that `--help` does not wait for zmq.
-    from vpoller_like.client import VPollerClient
-
-    with VPollerClient(
-        settings.admin,
-        timeout=settings.timeout,
-        retries=settings.retries,
-        **key_arguments(settings),
-    ) as client:
+    with connected(settings.admin, settings) as client:
         return client.run({"method": question, **parameters})
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from vpoller_like.cli.arguments import parse_arguments, read_stdin
-from vpoller_like.cli.credentials import key_arguments, key_options, with_key_files
+from vpoller_like.cli.credentials import connected, key_options, with_key_files
 from vpoller_like.cli.exits import Exit
 from vpoller_like.cli.failure import fail
 from vpoller_like.cli.output import emit, output_option
@@ -129,12 +129,5 @@ def _client(settings: Settings, local: bool) -> VPollerClient | LocalClient:
 
         guard_logs()
         return LocalClient(settings.worker.agents, settings=settings.agents)
-    from vpoller_like.client import VPollerClient
-
     client = with_key_files(settings)
-    return VPollerClient(
-        client.endpoints,
-        timeout=client.timeout,
-        retries=client.retries,
-        **key_arguments(client),
-    )
+    return connected(client.endpoints, client)

@@ -11,18 +11,21 @@ import msgspec
 from vpoller_like.agent import load_agents
 from vpoller_like.agent.secrets import is_secret_setting
 from vpoller_like.agent.vault import VAULT
-from vpoller_like.cli.output import emit, output_option
-from vpoller_like.cli.session import Session
+from vpoller_like.cli.exits import Exit
+from vpoller_like.cli.output import emit, emit_text, note, output_option
+from vpoller_like.cli.session import BadSettings, Session
+from vpoller_like.cli.upstream.ini import DEFAULT_FILE
 from vpoller_like.config import Settings
 from vpoller_like.loading import Loaded
 from vpoller_like.sources import OPEN_SECTION
+from vpoller_like.whole_files import replace, write_new
 
 MASK = "***"
 
 
 @click.group("config")
 def command() -> None:
-    """Look at the settings."""
+    """Look at the settings; make them of vPoller's."""
 
 
 @command.command("show")
@@ -34,6 +37,36 @@ def show(session: Session, origin: bool, output: str | None) -> None:
     loaded = session.load()
     learn_secrets(loaded.settings)
     emit(_with_origins(loaded) if origin else _values(loaded), output)
+
+
+@command.command("migrate")
+@click.argument("file", default=DEFAULT_FILE)
+@click.option("-o", "--output", metavar="FILE", help="Write to FILE, and not to stdout.")
+@click.option("--force", is_flag=True, help="Overwrite FILE where it is there.")
+def migrate(file: str, output: str | None, force: bool) -> int:
+    """Turn vPoller's INI FILE (/etc/vpoller/vpoller.conf) into a vpoller.toml.
+
+    Says on stderr what each of its lines becomes; what has no counterpart is kept as a comment.
+    """
+    from vpoller_like.cli.upstream.migrate import migrated
+
+    text = migrated(file)
+    if output is None:
+        emit_text(text)
+    else:
+        _write(output, text, force)
+    return Exit.OK
+
+
+def _write(path: str, text: str, force: bool) -> None:
+    try:
+        if force:
+            replace(path, text)
+        else:
+            write_new(path, text, 0o644)
+    except FileExistsError:
+        raise BadSettings(f"{path} is there already; name another file, or say --force") from None
+    note(f"Written: {path}. `vpoller --config {path} config show --origin` shows what it says.")
 
 
 def learn_secrets(settings: Settings) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 import msgspec
@@ -11,6 +11,9 @@ import msgspec
 from vpoller_like.cli.session import Session
 from vpoller_like.config import ClientSettings, Settings
 from vpoller_like.keys import KeyDirectory, is_public_key
+
+if TYPE_CHECKING:
+    from vpoller_like.client import VPollerClient
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -57,6 +60,19 @@ def key_arguments(client: ClientSettings) -> dict[str, Any]:
     if not client.key and not client.server_key:
         return {}
     return {"key": client.key, "server_key": client.server_key}
+
+
+def connected(endpoint: str | list[str], settings: ClientSettings) -> VPollerClient:
+    """Return a client for ``endpoint``, with the patience and the keys of ``settings``."""
+    # Here, so that `--help` does not wait for zmq.
+    from vpoller_like.client import VPollerClient
+
+    return VPollerClient(
+        endpoint,
+        timeout=settings.timeout,
+        retries=settings.retries,
+        **key_arguments(settings),
+    )
 
 
 def _option(flag: str, setting: str, metavar: str, purpose: str) -> Callable[[_Command], _Command]:

@@ -19,6 +19,7 @@ VERBS = {
         "broker",
         "worker",
         "call",
+        "exporter",
         "doctor",
         "status",
         "workers",
@@ -52,9 +53,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     Data goes to stdout alone. An error is one sentence on stderr, and its traceback with
     ``-v``.
     """
+    return run(vpoller, "vpoller", argv)
+
+
+def run(command: click.Command, name: str, argv: Sequence[str] | None = None) -> int:
+    """Run ``command``, a program of this ``name``, as :func:`main` runs ``vpoller``."""
     session = Session()
     try:
-        code = vpoller.main(argv, prog_name="vpoller", standalone_mode=False, obj=session)
+        code = command.main(argv, prog_name=name, standalone_mode=False, obj=session)
         return code if isinstance(code, int) else Exit.OK
     except (click.Abort, KeyboardInterrupt):
         return Exit.INTERRUPTED

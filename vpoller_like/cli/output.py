@@ -5,26 +5,23 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 import msgspec
 
 from vpoller_like.cli.exits import Exit
+from vpoller_like.formats import FORMATS, output_option
 
-FORMATS = ("table", "json", "yaml")
-
-_Command = TypeVar("_Command", bound=Callable[..., Any])
-
-
-def output_option(function: _Command) -> _Command:
-    """Give a command the option ``-o``, passed on as ``output``."""
-    return click.option(
-        "-o",
-        "--output",
-        type=click.Choice(FORMATS),
-        help="How to write the data; a table on a terminal, JSON elsewhere, unless said.",
-    )(function)
+__all__ = [
+    "FORMATS",
+    "emit",
+    "emit_line",
+    "emit_text",
+    "note",
+    "output_option",
+    "wants_table",
+]
 
 
 def wants_table(output: str | None) -> bool:

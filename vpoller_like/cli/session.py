@@ -1,16 +1,23 @@
-"""What the global options say: the file of settings, and how much is logged."""
+"""What the global options say: the file of settings, and how much is logged.
+
+It is what verbs of agents' packages get as well, there called
+:class:`~vpoller_like.agent.commands.Console`.
+"""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 import click
 import msgspec
 
 from vpoller_like.cli.exits import Exit
+from vpoller_like.cli.output import emit, note
 from vpoller_like.errors import ConfigError
 from vpoller_like.loading import Loaded, load
+from vpoller_like.sources import Layer
 
 
 class BadSettings(click.ClickException):
@@ -26,14 +33,37 @@ class Session(msgspec.Struct):
     verbosity: int = 0
     #: What options of several verbs say, as for :meth:`load`.
     flags: dict[str, Any] = {}
+    #: Settings read from files that are not ours.
+    layers: list[Layer] = []
 
     def load(self, **flags: Any) -> Loaded:
         """Load the settings under ``flags``, as in ``broker__frontend="tcp://..."``."""
         said = self.flags | flags
         try:
-            return load(self.config, {key.replace("__", "."): said[key] for key in said})
+            flags = {key.replace("__", "."): said[key] for key in said}
+            return load(self.config, flags, layers=self.layers)
         except ConfigError as error:
             raise BadSettings(error.message) from error
+
+    def section(self, agent: str) -> Mapping[str, Any]:
+        """Return the section ``[agents.AGENT]``, whose secrets are in no log from here on."""
+        from vpoller_like.agent.secrets import settings_secrets
+        from vpoller_like.agent.vault import VAULT, guard_logs
+
+        section = self.load().settings.agents.get(agent, {})
+        VAULT.keep(settings_secrets(section))
+        guard_logs()
+        return section
+
+    def emit(self, data: Any, output: str | None = None) -> None:
+        """Write ``data`` to stdout, in the format ``output``."""
+        emit(data, output)
+
+    def note(self, text: str) -> None:
+        """Say something that is no data, on stderr, and no secret."""
+        from vpoller_like.agent.vault import VAULT
+
+        note(VAULT.hide(text))
 
     def start_logging(self, service: bool = False) -> None:
         """Log to stderr: warnings; and what happens, for a ``service``; more for each ``-v``."""

@@ -16,3 +16,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     from vpoller_like.cli.main import main as run
 
     return run(argv)
+
+
+def client(argv: Sequence[str] | None = None) -> int:
+    """Be ``vpoller-client``; see :func:`vpoller_like.cli.upstream.client.main`."""
+    gc.set_threshold(_YOUNG)
+    from vpoller_like.cli.upstream.client import main as run
+
+    return run(argv)

@@ -121,7 +121,10 @@ def served(status: Status) -> Finding:
     workers, plain = status.get("workers", 0), status.get("plain_workers", 0)
     if not workers and not plain:
         return report.warning("no worker is registered", "start one: `vpoller worker run`")
-    return report.ok(f"registered: {workers} worker processes, {plain} plain workers")
+    # Each process has a worker for each host that it serves.
+    processes = status.get("processes", workers)
+    where = f" in {processes} processes" if processes != workers else ""
+    return report.ok(f"registered: {workers} workers{where}, {plain} plain workers")
 
 
 def alarms(status: Status) -> Iterator[Finding]:
