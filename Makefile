@@ -19,7 +19,7 @@ INPUTS      ?= 1000000
 CONNECTIONS ?= 10000
 FAULTS      := simulation kills worker-kills two-brokers broken decoders wire load overload leaks
 
-.PHONY: help demo test check format bench bench-scale bench-peers docs clean faults $(FAULTS:%=faults-%)
+.PHONY: help demo test check format bench bench-scale bench-peers bench-vsphere docs clean faults $(FAULTS:%=faults-%)
 
 help:
 	@echo 'make demo    start everything on this machine, ask it in three ways, end it'
@@ -30,6 +30,7 @@ help:
 	@echo 'make bench   compare with zmq.proxy, a direct connection and vPoller; writes docs/performance'
 	@echo 'make bench-scale  the same with thousands of clients, workers, methods and waiting requests'
 	@echo 'make bench-peers  beside NATS, Celery, dramatiq, RQ, Dask, ipyparallel and Parsl'
+	@echo 'make bench-vsphere  the vSphere agent beside vPoller and a plain pyVmomi loop'
 	@echo 'make docs    build the documentation into docs/_build'
 	@echo 'make clean   remove everything that make has made'
 
@@ -97,6 +98,9 @@ bench-scale: $(READY_BENCH)
 bench-peers: $(READY_BENCH)
 	@$(BIN)/python tests/bench/peers.py --output docs/performance
 
+bench-vsphere: $(READY_BENCH)
+	@$(BIN)/python tests/bench/vsphere.py --output docs/performance $(BENCH)
+
 docs: $(READY_DOCS)
 	$(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build
 
@@ -105,7 +109,7 @@ $(READY): setup.cfg pyproject.toml setup.py vpoller_like/transport/_burst.c
 	@touch $@
 
 $(READY_DEV): $(READY)
-	@etc/make-venv $(PYTHON) $(VENV) -e '.[dev,vsphere]'
+	@etc/make-venv $(PYTHON) $(VENV) -e '.[dev,vsphere,metrics]'
 	@touch $@
 
 $(READY_BENCH): $(READY)
