@@ -114,6 +114,7 @@ def test_the_page_has_all_that_is_needed() -> None:
         "output of try_hello.py",
         "vpoller.toml",
         "stock/vpoller_stock.py",
+        "stock/vpoller_stock_shops.py",
         "stock/pyproject.toml",
         "stock/test_stock.py",
     }
@@ -133,6 +134,14 @@ def test_both_agents_serve_with_the_pages_configuration(files: Path, installed: 
     assert taken["msg"] == "name: not enough of tea"
     assert unnamed["error"]["known"] == ["shop1", "shop2"]
     assert (files / "shop1.db").exists()
+
+
+def test_the_pages_verb_lists_its_shops(files: Path, installed: str) -> None:
+    vpoller = [sys.executable, "-W", "error", "-m", "vpoller_like.cli"]
+    listed = run([*vpoller, "shops", "-o", "yaml"], files, installed)
+    assert listed == "- shop: shop1\n  database: shop1.db\n- shop: shop2\n  database: shop2.db\n"
+    assert json.loads(run([*vpoller, "shops", "shop2"], files, installed))[0]["shop"] == "shop2"
+    assert "List the shops, or one SHOP." in run([*vpoller, "--help"], files, installed)
 
 
 def test_the_pages_own_tests_pass(files: Path, installed: str) -> None:

@@ -69,6 +69,12 @@ def test_its_class_gets_a_result(original: Path, fabric: Fabric) -> None:
     assert (reply["success"], reply["result"]) == (0, ["é", {"a": 1}])
 
 
+def test_its_class_asks_how_the_broker_is(original: Path, fabric: Fabric) -> None:
+    # So do vpoller-proxy's status and stop; that program wants a file in /etc to be there.
+    reply = _output(original / "python", "-c", SCRIPT, fabric.admin, '{"method": "status"}')
+    assert (reply["success"], reply["result"]["pid"]) == (0, fabric.broker_pid)
+
+
 def test_its_class_gets_an_error_with_a_reason(original: Path, fabric: Fabric) -> None:
     reply = _run(original, fabric, method="vm.discover", hostname=NODE_NAME)
     assert (reply["success"], reply["error"]["code"]) == (1, "unknown_method")

@@ -57,7 +57,7 @@ def test_a_property_that_may_not_be_read_is_none_and_says_why() -> None:
 def test_an_object_whose_name_is_hidden_is_not_found_by_a_name() -> None:
     login = answering(content(missing={"name": vim.fault.NoPermission()}))
     with pytest.raises(TaskFailed, match="Cannot find object None"):
-        Inventory(60.0).get(login, VM, "None", ["name"])
+        Inventory(0).find(login, VM, "None", ["name"])
 
 
 def test_an_unset_property_is_none() -> None:
@@ -109,7 +109,7 @@ def test_a_wrong_path_is_answered_with_the_nearest_one(path: str, hint: str) -> 
         (vim.fault.NoPermission(privilegeId="System.Read"), "no_permission", "System.Read"),
         (vim.fault.NotAuthenticated(), "vcenter_fault", "ended the session"),
         (vmodl.fault.InvalidArgument(msg="no good"), "vcenter_fault", "InvalidArgument: no good"),
-        (ConnectTimeout(), "timeout", "could not be connected within 10 s"),
+        (ConnectTimeout("timed out", 10.0), "timeout", "could not be connected within 10 s"),
         (TimeoutError(), "timeout", "did not answer within 30 s"),
         (ConnectionRefusedError(111, "Connection refused"), "unreachable", "Connection refused"),
     ],
@@ -123,12 +123,20 @@ def test_what_goes_wrong_is_one_sentence(error: Exception, reason: str, words: s
 
 
 def test_a_postponed_try_says_when_the_next_one_is() -> None:
-    error = NotYet(41.2)
+    error = NotYet(age=18.8, retry_in=41.2, down=18.8)
     error.__cause__ = vim.fault.InvalidLogin()
     told = explain(error, TARGET, "root")
     assert told is not None
-    assert told.message.endswith("the next try is in 42 s")
+    assert told.message.endswith("; that was 19 s ago, and the next try is in 42 s")
     assert told.details["reason"] == "login_refused"
+
+
+def test_a_try_that_is_under_way_is_told_of() -> None:
+    error = NotYet(age=12.0, retry_in=0.0, down=80.0)
+    error.__cause__ = ConnectTimeout("timed out", 10.0)
+    told = explain(error, TARGET, "root")
+    assert told is not None
+    assert told.message.endswith("; that was 12 s ago, and it is being tried again now")
 
 
 def test_our_own_faults_are_not_explained_away() -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
-from http.client import HTTPSConnection
+import time
+from errno import ECONNRESET
+from http.client import HTTPException, HTTPResponse, HTTPSConnection
 from typing import Any
 from xml.etree import ElementTree
 
@@ -28,17 +31,64 @@ class Target(msgspec.Struct, frozen=True):
     connect_timeout: float
     #: Seconds of silence after which a call is given up.
     timeout: float
+    #: How many times as long an answer may take in all, however steadily it comes.
+    stretch: float = 10.0
 
     def __str__(self) -> str:
         return f"{self.host}:{self.port}"
 
 
 class ConnectTimeout(TimeoutError):
-    """No connection was made in time."""
+    """No connection was made in time, which was so many ``seconds``."""
+
+    def __init__(self, text: str, seconds: float) -> None:
+        super().__init__(text)
+        self.seconds = seconds
+
+
+class Overdue(TimeoutError):
+    """An answer kept coming, and was not complete within so many ``seconds``."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"not complete within {seconds:g} s")
+        self.seconds = seconds
+
+
+class BoundedSocket(ssl.SSLSocket):
+    """Bounds a whole answer, where a time-out bounds each single read of it."""
+
+    def expect(self, silence: float, longest: float) -> None:
+        """An answer is to come, with so many seconds of ``silence``, and in ``longest`` in all."""
+        self._silence, self._longest = silence, longest
+        self._deadline = time.monotonic() + longest
+        self.settimeout(silence)
+
+    def getpeername(self) -> Any:
+        """Return whom this is connected to; close it where nobody is there any more.
+
+        Python asks before the handshake, and would leave such a socket open.
+        """
+        try:
+            return super().getpeername()
+        except OSError as error:
+            self.close()
+            raise ConnectionResetError(ECONNRESET, "Connection reset by peer") from error
+
+    def recv_into(self, *into: Any) -> int:
+        """Read; raise ``TimeoutError``."""
+        left = self._deadline - time.monotonic()
+        try:
+            if left > 0:
+                self.settimeout(min(left, self._silence))
+                return super().recv_into(*into)
+        except TimeoutError:
+            if left >= self._silence:
+                raise
+        raise Overdue(self._longest)
 
 
 class PinnedConnection(HTTPSConnection):
-    """An HTTPS connection with a time limit of its own for connecting.
+    """An HTTPS connection with time limits of its own, for connecting and for whole answers.
 
     A pinned certificate is checked on every connection, right after the handshake and so
     before a request, with its credentials or cookie, is sent. (pyVmomi's own check is left out: it
@@ -49,6 +99,8 @@ class PinnedConnection(HTTPSConnection):
     def __init__(self, target: Target, context: ssl.SSLContext) -> None:
         super().__init__(target.host, target.port, timeout=target.connect_timeout, context=context)
         self._target = target
+        self._tls = context
+        self._answer: HTTPResponse | None = None
 
     def connect(self) -> None:
         """Connect, shake hands and check the pin; leave nothing open on failure."""
@@ -57,21 +109,58 @@ class PinnedConnection(HTTPSConnection):
         except BaseException as error:
             self.close()
             if isinstance(error, TimeoutError):
-                raise ConnectTimeout(str(error)) from error
+                raise ConnectTimeout(str(error), self._target.connect_timeout) from error
             raise
 
+    def putrequest(self, *line: Any, **options: Any) -> None:
+        """Begin a request, whose answer has to be there in time."""
+        if self.sock is None:
+            self.connect()
+        self.sock.expect(self._target.timeout, self._target.timeout * self._target.stretch)
+        super().putrequest(*line, **options)
+
+    def getresponse(self) -> HTTPResponse:
+        """Return the answer; raise ``HTTPException`` for a page that a proxy made for people.
+
+        That is, with a status by which pyVmomi would take it for SOAP.
+        """
+        response = self._answer = super().getresponse()
+        if (
+            response.status in (200, 500)
+            and "html" in response.getheader("Content-Type", "").lower()
+        ):
+            raise HTTPException(f"{response.status} {response.reason}, an HTML page")
+        return response
+
+    def close(self) -> None:
+        """Close it, and with it an answer that was not read to its end."""
+        super().close()
+        if self._answer is not None:
+            self._answer.close()
+
     def _connect(self) -> None:
-        super().connect()
+        end = time.monotonic() + self._target.connect_timeout
+        plain = socket.create_connection((self.host, self.port), self._target.connect_timeout)
+        plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        # What TCP has left of it is the handshake's.
+        plain.settimeout(max(0.001, end - time.monotonic()))
+        self.sock: Any = self._tls.wrap_socket(plain, server_hostname=self.host)
         pinned = self._target.trust.thumbprint
         if pinned:
             check_thumbprint(pinned, self.sock.getpeercert(binary_form=True) or b"")
-        self.sock.settimeout(self._target.timeout)
 
 
-def make_stub(target: Target) -> Any:
-    """Return pyVmomi's SOAP stub for ``target``; connects only when it is used."""
+def make_stub(target: Target, agent: str = "vpoller-like") -> Any:
+    """Return pyVmomi's SOAP stub for ``target``; connects only when it is used.
+
+    ``agent`` is the name by which the vCenter's list of sessions shows this client.
+    """
     stub = soap.SoapStubAdapter(
-        host=target.host, port=target.port, poolSize=_POOL, connectionPoolTimeout=_IDLE_SECONDS
+        host=target.host,
+        port=target.port,
+        poolSize=_POOL,
+        connectionPoolTimeout=_IDLE_SECONDS,
+        customHeaders={"User-Agent": agent},
     )
     set_target(stub, target)
     return stub
@@ -80,8 +169,15 @@ def make_stub(target: Target) -> Any:
 def set_target(stub: Any, target: Target) -> None:
     """Let the stub's next connections be made as ``target`` says."""
     context = context_for(target.trust)
+    context.sslsocket_class = BoundedSocket
     # pyVmomi's releases differ in what they pass here; it is all in the target.
     stub.scheme = lambda *_, **__: PinnedConnection(target, context)
+
+
+def retire(stub: Any) -> None:
+    """Close the stub's connections: those that are idle now, the others after their call."""
+    stub.poolSize = 0
+    stub.DropConnections()
 
 
 def use_newest_version(stub: Any) -> None:

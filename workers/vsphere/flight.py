@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -20,23 +21,33 @@ class SingleFlight(Generic[T]):
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._flight: Future[T] | None = None
+        self._whose: object = None
 
-    def do(self, work: Callable[[], T]) -> T:
-        """Return what ``work`` returns, or the work that is under way."""
-        with self._lock:
-            flight, mine = self._flight, self._flight is None
-            if flight is None:
-                flight = self._flight = Future()
-        if mine:
-            self._fly(flight, work)
-        return flight.result()
+    def do(self, work: Callable[[], T], whose: object = None) -> T:
+        """Return what ``work`` returns, or the work that is under way for the same ``whose``.
 
-    def settle(self) -> None:
-        """Wait until nothing is under way."""
+        Work for another is waited for, and its outcome is not ours.
+        """
+        while True:
+            with self._lock:
+                flight, mine = self._flight, self._flight is None
+                if flight is None:
+                    flight = self._flight = Future()
+                    self._whose = whose
+                is_ours = self._whose is whose
+            if mine:
+                self._fly(flight, work)
+            if is_ours:
+                return flight.result()
+            flight.exception()
+
+    def settle(self, patience: float | None = None) -> None:
+        """Wait until nothing is under way, for ``patience`` seconds at most."""
         with self._lock:
             flight = self._flight
         if flight is not None:
-            flight.exception()
+            with contextlib.suppress(TimeoutError):
+                flight.exception(patience)
 
     def _fly(self, flight: Future[T], work: Callable[[], T]) -> None:
         try:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
-import stat
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Sequence
 
+from vpoller_like.agent import hide_from_now_on
 from vpoller_like.errors import ConfigError
+from workers.vsphere import output, private
 
 Password = Callable[[], str]
+
+#: Seconds that a command may take to print a password, and the bytes that one may have.
+COMMAND_SECONDS = 10.0
+_LONGEST = 4096
 
 
 def from_text(text: str) -> Password:
@@ -27,7 +31,7 @@ def from_environment(name: str) -> Password:
         value = os.environ.get(name, "")
         if not value:
             raise ConfigError(f"password_env: the environment variable {name} is not set; set it")
-        return value
+        return _hidden(value)
 
     return read
 
@@ -35,33 +39,77 @@ def from_environment(name: str) -> Password:
 def from_file(path: str) -> Password:
     """Return a source that reads the file ``path``, without the newline at its end.
 
-    It raises ``ConfigError`` where the file cannot be read, is empty, or can be read by
-    others than its owner.
+    It raises ``ConfigError`` where the file cannot be read, is empty, has several lines
+    or an endless one, or can be read by others than its owner.
     """
 
     def read() -> str:
-        text = _private_text(path).removesuffix("\n").removesuffix("\r")
+        text = _line(private.read_text(path, "password_file"))
         if not text:
             raise ConfigError(f"password_file: {path} is empty; write the password into it")
-        return text
+        if "\n" in text or len(text) > _LONGEST:
+            raise ConfigError(
+                f"password_file: {path} holds more than one line of up to {_LONGEST} characters; "
+                "write the password alone into it"
+            )
+        return _hidden(text)
 
     return read
 
 
-def _private_text(path: str) -> str:
+def from_command(command: Sequence[str], seconds: float = COMMAND_SECONDS) -> Password:
+    """Return a source that runs ``command``, without a shell, and takes what it prints.
+
+    The newline at the end is left out; stdin is empty. The source raises ``ConfigError``
+    where the command cannot be run, fails, prints nothing or several lines, or takes more
+    than ``seconds``.
+    """
+    program = command[0]
+
+    def read() -> str:
+        text = _line(_printed(command, seconds))
+        if not text:
+            raise _unusable(program, "printed nothing")
+        if "\n" in text:
+            raise _unusable(program, "printed several lines, and not the password alone")
+        return _hidden(text)
+
+    return read
+
+
+def _printed(command: Sequence[str], seconds: float) -> str:
+    program = command[0]
     try:
-        with Path(path).expanduser().open(encoding="utf-8") as file:
-            _check_mode(path, os.fstat(file.fileno()).st_mode)
-            return file.read()
-    except OSError as error:
-        raise ConfigError(f"password_file: {path} cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError:
-        raise ConfigError(f"password_file: {path} is not UTF-8 text; write it anew") from None
-
-
-def _check_mode(path: str, mode: int) -> None:
-    if mode & (stat.S_IRWXG | stat.S_IRWXO):
+        status, data = output.of_command(command, seconds, _LONGEST)
+    except TimeoutError:
+        raise _unusable(program, f"did not end within {seconds:g} s") from None
+    except output.TooMuch:
+        raise _unusable(program, f"printed more than {_LONGEST} bytes") from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "it is no name of a program"
         raise ConfigError(
-            f"password_file: {path} is open to others (mode {stat.S_IMODE(mode):04o}); "
-            f"chmod 600 {path}"
-        )
+            f"password_command: {program} cannot be run: {reason}; give its path"
+        ) from None
+    if status:
+        raise _unusable(program, f"ended with status {status}")
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        raise _unusable(program, "printed what is not UTF-8 text") from None
+
+
+def _unusable(program: str, fault: str) -> ConfigError:
+    # What it printed is not told: it may be the password, or a part of it.
+    return ConfigError(
+        f"password_command: {program} {fault}; run it as the worker's user to see why"
+    )
+
+
+def _line(text: str) -> str:
+    return text.removesuffix("\n").removesuffix("\r")
+
+
+def _hidden(password: str) -> str:
+    """Keep a password that came from outside out of all logs, as the configured ones are."""
+    hide_from_now_on(password)
+    return password

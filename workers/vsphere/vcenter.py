@@ -5,14 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from workers.vsphere.collector import Row, collect
+from workers.vsphere.account import Account
+from workers.vsphere.breaker import Breaker
+from workers.vsphere.collector import Relation, Row, collect
 from workers.vsphere.connection import Target
 from workers.vsphere.faults import explain
+from workers.vsphere.guard import Guard
 from workers.vsphere.inventory import Inventory, refuse_denied, unique
 from workers.vsphere.kinds import Kind
-from workers.vsphere.login import Login, log_in
+from workers.vsphere.login import Login, knock
+from workers.vsphere.params import Named
 from workers.vsphere.password import Password
 from workers.vsphere.session import Session
+from workers.vsphere.slots import Slots
 
 T = TypeVar("T")
 Rows = list[dict[str, Any]]
@@ -22,41 +27,86 @@ class VCenter:
     """A session, which all threads share, and what is known of the inventory.
 
     Nothing is sent before it is needed. What goes wrong is raised as ``TaskFailed`` or
-    ``InvalidParams``, in one sentence that says what to do.
+    ``InvalidParams``, in one sentence that says what to do. At most ``max_calls`` calls are
+    under way at once, and none while the vCenter is taken for dead.
     """
 
-    def __init__(self, target: Target, user: str, password: Password, name_age: float) -> None:
+    def __init__(
+        self,
+        target: Target,
+        user: str,
+        password: Password,
+        max_names: int = 100_000,
+        max_calls: int = 8,
+    ) -> None:
         self.target = target
         self.user = user
-        self.inventory = Inventory(name_age)
-        self._password = password
-        self._session = Session(self._log_in)
+        self.inventory = Inventory(max_names)
+        self._account = Account(target, user, password)
+        self._session = Session(self._account.log_in)
+        self._guard = Guard(
+            Breaker(str(target)), Slots(max_calls, target.timeout), lambda: knock(target)
+        )
 
     def connect(self) -> None:
         """Log in now, whatever went wrong a moment ago; does nothing when logged in."""
-        self._session.forgive()
-        self._explained(self._session.login)
+        self._account.forgive()
+        self._guard.forgive()
+        self._explained(lambda: self._guard.run(self._session.login))
 
     def close(self) -> None:
         """Log out. What comes next logs in again."""
+        self.inventory.close()
         self._session.close()
 
     def run(self, work: Callable[[Login], T]) -> T:
         """Return ``work(login)``, tried again where the session or a connection was lost.
 
-        So ``work`` may run up to three times, and must only read.
+        So ``work`` may run up to three times, and must only read. It must not call this
+        method again: it has one of ``max_calls`` slots, and would wait for another.
         """
-        return self._explained(lambda: self._session.run(work))
+        return self._explained(lambda: self._guard.run(lambda: self._session.run(work)))
 
     def discover(self, kind: Kind, paths: Sequence[str]) -> Rows:
         """Return the properties ``paths`` of every object of ``kind``."""
         asked = unique(paths)
         return self.run(lambda login: self.inventory.discover(login, kind, asked))
 
-    def get(self, kind: Kind, name: str, paths: Sequence[str]) -> dict[str, Any]:
-        """Return the properties ``paths`` of the object ``name``."""
-        asked = unique(paths)
-        return self.run(lambda login: self.inventory.get(login, kind, name, asked))
+    def find(
+        self,
+        login: Login,
+        kind: Kind,
+        name: str,
+        paths: Sequence[str] = (),
+        relation: Relation | None = None,
+    ) -> Row:
+        """Return the object that ``name`` means, within :meth:`run`; see ``Inventory.find``."""
+        return self.inventory.find(login, kind, name, paths, relation)
+
+    def find_many(
+        self,
+        login: Login,
+        kind: Kind,
+        names: Sequence[str],
+        paths: Sequence[str] = (),
+        relation: Relation | None = None,
+    ) -> list[Row]:
+        """Return what ``names`` mean, within :meth:`run`; see ``Inventory.find_many``."""
+        return self.inventory.find_many(login, kind, names, paths, relation)
+
+    def named(
+        self,
+        login: Login,
+        kind: Kind,
+        asked: Named,
+        paths: Sequence[str],
+        relation: Relation | None = None,
+    ) -> list[Row]:
+        """Return what a request names, within :meth:`run`: one row, or those of its ``names``."""
+        wanted = asked.wanted
+        if asked.is_bulk:
+            return self.find_many(login, kind, wanted, paths, relation)
+        return [self.find(login, kind, wanted[0], paths, relation)]
 
     def read(self, managed: Any, path: str) -> Any:
         """Return one property of an object that every vCenter has."""
@@ -67,9 +117,6 @@ class VCenter:
         row = self.run(work)
         refuse_denied(type(managed)._wsdlName, row.denied)
         return row.properties[path]
-
-    def _log_in(self) -> Login:
-        return log_in(self.target, self.user, self._password())
 
     def _explained(self, call: Callable[[], T]) -> T:
         try:

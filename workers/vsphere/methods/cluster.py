@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from vpoller_like.agent import task
 from workers.vsphere.kinds import CLUSTER
-from workers.vsphere.methods.base import DISCOVER_TIMEOUT, DISCOVERED, Methods
-from workers.vsphere.params import Discover
+from workers.vsphere.methods.base import DISCOVER_TIMEOUT, DISCOVERED, RETRIEVED, Methods
+from workers.vsphere.params import Discover, Get
 from workers.vsphere.vcenter import Rows
 
 
@@ -16,3 +16,8 @@ class ClusterMethods(Methods):
     def cluster_discover(self, msg: Discover) -> Rows:
         """List all clusters."""
         return self._discover(CLUSTER, msg.properties)
+
+    @task("cluster.get", retry_safe=True, msg=RETRIEVED)
+    def cluster_get(self, msg: Get) -> Rows:
+        """Return properties of a cluster, or of several."""
+        return self._get(CLUSTER, msg)

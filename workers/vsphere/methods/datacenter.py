@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from vpoller_like.agent import task
 from workers.vsphere.kinds import DATACENTER
-from workers.vsphere.methods.base import DISCOVER_TIMEOUT, DISCOVERED, Methods
-from workers.vsphere.params import Discover
+from workers.vsphere.methods.base import DISCOVER_TIMEOUT, DISCOVERED, RETRIEVED, Methods
+from workers.vsphere.params import Discover, Get
 from workers.vsphere.vcenter import Rows
 
 
@@ -16,3 +16,8 @@ class DatacenterMethods(Methods):
     def datacenter_discover(self, msg: Discover) -> Rows:
         """List all datacenters."""
         return self._discover(DATACENTER, msg.properties)
+
+    @task("datacenter.get", retry_safe=True, msg=RETRIEVED)
+    def datacenter_get(self, msg: Get) -> Rows:
+        """Return properties of a datacenter, or of several."""
+        return self._get(DATACENTER, msg)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from vpoller_like.agent import task
-from workers.vsphere.kinds import DATASTORE
+from workers.vsphere.collector import Relation
+from workers.vsphere.kinds import DATASTORE, HOST, VM
 from workers.vsphere.methods.base import DISCOVER_TIMEOUT, DISCOVERED, RETRIEVED, Methods
-from workers.vsphere.params import Discover, GetDatastore
+from workers.vsphere.params import Discover, Get, Named
 from workers.vsphere.vcenter import Rows
 
 
@@ -18,6 +19,20 @@ class DatastoreMethods(Methods):
         return self._discover(DATASTORE, ["info.url", *msg.properties])
 
     @task("datastore.get", retry_safe=True, msg=RETRIEVED)
-    def datastore_get(self, msg: GetDatastore) -> Rows:
-        """Return properties of one datastore."""
-        return self._get(DATASTORE, msg.name, msg.properties)
+    def datastore_get(self, msg: Get) -> Rows:
+        """Return properties of a datastore, or of several; its URL (info.url) is a name too."""
+        return self._get(DATASTORE, msg, "info.url")
+
+    @task("datastore.host.get", retry_safe=True, msg=RETRIEVED)
+    def datastore_host_get(self, msg: Named) -> Rows:
+        """List the ESXi hosts that a datastore is mounted on."""
+        told: Rows = [
+            {"name": name, "host": [{"name": host} for host in hosts]}
+            for name, hosts in self._led_to(DATASTORE, msg, "host", HOST)
+        ]
+        return told if msg.is_bulk else list(told[0]["host"])
+
+    @task("datastore.vm.get", retry_safe=True, msg=RETRIEVED)
+    def datastore_vm_get(self, msg: Named) -> Rows:
+        """List the virtual machines that have files on a datastore."""
+        return self._related(DATASTORE, msg, Relation("vm", VM.type), "vm")

@@ -1,0 +1,1 @@
+"""The events of a vCenter, and following them."""

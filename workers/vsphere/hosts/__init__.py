@@ -1,0 +1,1 @@
+"""The hosts that ``vpoller host`` keeps, beside those in the settings."""

@@ -1,0 +1,1 @@
+"""Figures of the vCenter's PerformanceManager: counters, intervals and samples."""
