@@ -14,7 +14,7 @@ pytest.importorskip("pyVmomi")
 
 from pyVmomi import vim
 
-from workers.vsphere.login import Login
+from workers.vsphere.session.login import Login
 from workers.vsphere.vcenter import VCenter
 
 FIRST, SECOND, LAST = "DC0_C0_RP0_VM0", "DC0_C0_RP0_VM1", "DC0_C0_RP0_VM3"

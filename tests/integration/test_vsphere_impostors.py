@@ -21,9 +21,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from workers.vsphere import VSphereAgent
-from workers.vsphere.connection import Overdue, Target, make_stub, use_newest_version
 from workers.vsphere.faults import explain
-from workers.vsphere.tls import Trust
+from workers.vsphere.session.connection import Overdue, Target, make_stub, use_newest_version
+from workers.vsphere.session.tls import Trust
 
 HTML = "<html><head><meta charset=utf8></head><body>Service Unavailable</body></html>"
 XHTML = '<html xmlns="http://www.w3.org/1999/xhtml"><body><p>wait</p></body></html>'

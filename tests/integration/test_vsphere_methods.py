@@ -21,7 +21,7 @@ from pyVmomi.VmomiSupport import IsChildVersion, versionMap
 
 from vpoller_like.agent import AgentHost
 from workers.vsphere import VSphereAgent
-from workers.vsphere.watch import THREAD_NAME
+from workers.vsphere.inventory.watch import THREAD_NAME
 
 VMS = 1000
 API = versionMap["vim25/6.5"]

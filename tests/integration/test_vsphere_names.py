@@ -15,7 +15,7 @@ from tests.support.vcsim import Simulator, agent_for, running
 pytest.importorskip("pyVmomi")
 
 from workers.vsphere import VSphereAgent
-from workers.vsphere.watch import THREAD_NAME
+from workers.vsphere.inventory.watch import THREAD_NAME
 
 #: Seconds in which news of a name arrive, and far less than a look-up may take.
 SOON = 15.0

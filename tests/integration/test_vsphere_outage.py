@@ -16,8 +16,9 @@ pytest.importorskip("pyVmomi")
 
 from pyVmomi.SoapAdapter import SoapStubAdapter
 
-from workers.vsphere import VSphereAgent, breaker, refusal
-from workers.vsphere.connection import PinnedConnection
+from workers.vsphere import VSphereAgent
+from workers.vsphere.session import breaker, refusal
+from workers.vsphere.session.connection import PinnedConnection
 
 #: Seconds for what comes in a moment, on a machine that has other things to do.
 PATIENCE = 30.0

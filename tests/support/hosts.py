@@ -12,7 +12,7 @@ import pytest
 from workers.vsphere.hosts import places
 from workers.vsphere.hosts.keeper import Keeper
 from workers.vsphere.hosts.record import Record, Source
-from workers.vsphere.settings import HostSettings
+from workers.vsphere.hosts.settings import HostSettings
 
 #: As vConnector 0.6.0 makes it.
 VCONNECTOR = """

@@ -20,12 +20,12 @@ pytest.importorskip("pyVmomi")
 from pyVmomi import vim, vmodl
 
 from vpoller_like.errors import RequestError
-from workers.vsphere.breaker import FIRST_PAUSE, LONGEST_PAUSE, Breaker
-from workers.vsphere.connection import ConnectTimeout, Target
 from workers.vsphere.faults import NotYet, Sign, explain, sign_of
-from workers.vsphere.guard import Guard
-from workers.vsphere.slots import Slots, TooManyCalls
-from workers.vsphere.tls import Trust
+from workers.vsphere.session.breaker import FIRST_PAUSE, LONGEST_PAUSE, Breaker
+from workers.vsphere.session.connection import ConnectTimeout, Target
+from workers.vsphere.session.guard import Guard
+from workers.vsphere.session.slots import Slots, TooManyCalls
+from workers.vsphere.session.tls import Trust
 
 TARGET = Target("vc01", 443, Trust(), 10.0, 30.0)
 

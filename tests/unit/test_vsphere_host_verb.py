@@ -21,11 +21,11 @@ from tests.support.cli import vpoller as vpoller
 from tests.support.hosts import keeper_at, make_vconnector
 from tests.support.hosts import nobody_elses_hosts as nobody_elses_hosts
 from vpoller_like.agent.vault import VAULT
-from workers.vsphere.configured import from_database
 from workers.vsphere.hosts.commands import add
+from workers.vsphere.hosts.configured import from_database
 from workers.vsphere.hosts.keeper import Keeper
 from workers.vsphere.hosts.record import Source, options_of
-from workers.vsphere.settings import HostSettings
+from workers.vsphere.hosts.settings import HostSettings
 
 ROOT = Path(__file__).resolve().parents[2]
 SECRET = "Kanarie-4711"

@@ -23,12 +23,12 @@ from tests.support.hosts import nobody_elses_hosts as nobody_elses_hosts
 from vpoller_like.agent.vault import VAULT
 from vpoller_like.errors import ConfigError
 from workers.vsphere import VSphereAgent
-from workers.vsphere.configured import from_database, from_settings
 from workers.vsphere.hosts import places, schema
+from workers.vsphere.hosts.configured import from_database, from_settings
 from workers.vsphere.hosts.key import KeyFile
+from workers.vsphere.hosts.password import from_file
 from workers.vsphere.hosts.record import Source
 from workers.vsphere.hosts.store import HostStore
-from workers.vsphere.password import from_file
 
 SECRET = "Kanarie-4711"
 

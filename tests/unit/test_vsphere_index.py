@@ -13,14 +13,14 @@ pytest.importorskip("pyVmomi")
 
 from pyVmomi import vim, vmodl
 
-from workers.vsphere import memory
-from workers.vsphere.collector import Row, collect
-from workers.vsphere.index import IndexFull, NameIndex
-from workers.vsphere.kinds import CLUSTER, DATASTORE, HOST, KINDS, NETWORK, POOL, VM
-from workers.vsphere.names import referred, spellings, unescaped
-from workers.vsphere.terms import Path, Pattern, Reference, Term, term
-from workers.vsphere.watch import THREAD_NAME, Watch
-from workers.vsphere.whereabouts import last_name
+from workers.vsphere.inventory import memory
+from workers.vsphere.inventory.collector import Row, collect
+from workers.vsphere.inventory.index import IndexFull, NameIndex
+from workers.vsphere.inventory.kinds import CLUSTER, DATASTORE, HOST, KINDS, NETWORK, POOL, VM
+from workers.vsphere.inventory.names import referred, spellings, unescaped
+from workers.vsphere.inventory.terms import Path, Pattern, Reference, Term, term
+from workers.vsphere.inventory.watch import THREAD_NAME, Watch
+from workers.vsphere.inventory.whereabouts import last_name
 
 pc = vmodl.query.PropertyCollector
 

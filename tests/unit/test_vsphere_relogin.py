@@ -19,9 +19,9 @@ pytest.importorskip("pyVmomi")
 from pyVmomi import vim, vmodl
 
 from workers.vsphere.faults import Closed, NotYet, loss_of
-from workers.vsphere.flight import SingleFlight
-from workers.vsphere.refusal import FIRST_PAUSE, LONGEST_PAUSE, LOOK_SECONDS, Refusal
-from workers.vsphere.session import Session
+from workers.vsphere.session.flight import SingleFlight
+from workers.vsphere.session.refusal import FIRST_PAUSE, LONGEST_PAUSE, LOOK_SECONDS, Refusal
+from workers.vsphere.session.session import Session
 
 
 class Clock:

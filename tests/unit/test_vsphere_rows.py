@@ -12,13 +12,13 @@ pytest.importorskip("pyVmomi")
 from pyVmomi import vim, vmodl
 
 from vpoller_like.errors import InvalidParams, TaskFailed
-from workers.vsphere.collector import collect
-from workers.vsphere.connection import ConnectTimeout, Target
 from workers.vsphere.faults import NotYet, explain
-from workers.vsphere.inventory import Inventory, refuse_denied
-from workers.vsphere.kinds import VM
-from workers.vsphere.paths import unknown_property
-from workers.vsphere.tls import make_trust
+from workers.vsphere.inventory.collector import collect
+from workers.vsphere.inventory.inventory import Inventory, refuse_denied
+from workers.vsphere.inventory.kinds import VM
+from workers.vsphere.inventory.paths import unknown_property
+from workers.vsphere.session.connection import ConnectTimeout, Target
+from workers.vsphere.session.tls import make_trust
 
 TARGET = Target("vc01", 443, make_trust(), 10.0, 30.0)
 

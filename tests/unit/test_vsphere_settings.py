@@ -15,9 +15,10 @@ pytest.importorskip("pyVmomi")
 
 from vpoller_like.agent.secrets import is_secret_setting
 from vpoller_like.errors import ConfigError
-from workers.vsphere import VSphereAgent, password
-from workers.vsphere.configured import from_settings
-from workers.vsphere.settings import HostSettings
+from workers.vsphere import VSphereAgent
+from workers.vsphere.hosts import password
+from workers.vsphere.hosts.configured import from_settings
+from workers.vsphere.hosts.settings import HostSettings
 
 SHA1 = "AB:" * 19 + "AB"
 

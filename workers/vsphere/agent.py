@@ -7,10 +7,8 @@ from collections.abc import Hashable, Iterable, Mapping
 from typing import Any, ClassVar, Self
 
 from vpoller_like.errors import ConfigError
-from workers.vsphere import configured, password
-from workers.vsphere.connection import Target
 from workers.vsphere.encode import encode
-from workers.vsphere.hosts import health
+from workers.vsphere.hosts import configured, health, password
 from workers.vsphere.methods.alarms import AlarmMethods
 from workers.vsphere.methods.cluster import ClusterMethods
 from workers.vsphere.methods.datacenter import DatacenterMethods
@@ -27,7 +25,8 @@ from workers.vsphere.methods.process import ProcessMethods
 from workers.vsphere.methods.snapshot import SnapshotMethods
 from workers.vsphere.methods.vm import VirtualMachineMethods
 from workers.vsphere.methods.vsan import VsanMethods
-from workers.vsphere.tls import make_trust
+from workers.vsphere.session.connection import Target
+from workers.vsphere.session.tls import make_trust
 from workers.vsphere.vcenter import VCenter
 
 _log = logging.getLogger("vpoller.agent.vsphere")

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from workers.vsphere.collector import Row, retrieve
 from workers.vsphere.encode import reference
-from workers.vsphere.inventory import refuse_denied
-from workers.vsphere.kinds import Kind
-from workers.vsphere.login import Login
-from workers.vsphere.names import managed_object
+from workers.vsphere.inventory.collector import Row, retrieve
+from workers.vsphere.inventory.inventory import refuse_denied
+from workers.vsphere.inventory.kinds import Kind
+from workers.vsphere.inventory.names import managed_object
 from workers.vsphere.params import Named
+from workers.vsphere.session.login import Login
 from workers.vsphere.vcenter import Rows, VCenter
 from workers.vsphere.vmomi import vim, vmodl
 

@@ -13,9 +13,9 @@ from typing import Any
 from xml.parsers.expat import ExpatError
 
 from vpoller_like.errors import ConfigError, RequestError, TaskFailed
-from workers.vsphere.connection import ConnectTimeout, Overdue, Target
-from workers.vsphere.slots import TooManyCalls
-from workers.vsphere.tls import ThumbprintMismatch, with_colons
+from workers.vsphere.session.connection import ConnectTimeout, Overdue, Target
+from workers.vsphere.session.slots import TooManyCalls
+from workers.vsphere.session.tls import ThumbprintMismatch, with_colons
 from workers.vsphere.vmomi import vim, vmodl
 
 

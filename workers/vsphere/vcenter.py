@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from workers.vsphere.account import Account
-from workers.vsphere.breaker import Breaker
-from workers.vsphere.collector import Relation, Row, collect
-from workers.vsphere.connection import Target
 from workers.vsphere.faults import explain
-from workers.vsphere.guard import Guard
-from workers.vsphere.inventory import Inventory, refuse_denied, unique
-from workers.vsphere.kinds import Kind
-from workers.vsphere.login import Login, knock
+from workers.vsphere.hosts.password import Password
+from workers.vsphere.inventory.collector import Relation, Row, collect
+from workers.vsphere.inventory.inventory import Inventory, refuse_denied, unique
+from workers.vsphere.inventory.kinds import Kind
 from workers.vsphere.params import Named
-from workers.vsphere.password import Password
-from workers.vsphere.session import Session
-from workers.vsphere.slots import Slots
+from workers.vsphere.session.account import Account
+from workers.vsphere.session.breaker import Breaker
+from workers.vsphere.session.connection import Target
+from workers.vsphere.session.guard import Guard
+from workers.vsphere.session.login import Login, knock
+from workers.vsphere.session.session import Session
+from workers.vsphere.session.slots import Slots
 
 T = TypeVar("T")
 Rows = list[dict[str, Any]]

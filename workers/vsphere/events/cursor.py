@@ -12,7 +12,7 @@ from typing import Annotated
 import msgspec
 
 from vpoller_like.errors import InvalidParams
-from workers.vsphere.names import managed_object
+from workers.vsphere.inventory.names import managed_object
 from workers.vsphere.vmomi import vim
 
 #: Events that are registered this much late, by their own time, are not missed: a host's

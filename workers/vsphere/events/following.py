@@ -10,9 +10,9 @@ from workers.vsphere.encode import reference
 from workers.vsphere.events.cursor import Cursor, read_cursor
 from workers.vsphere.events.history import read_page, seen, told, unread
 from workers.vsphere.events.params import EventList, kind_named, moment, type_ids
-from workers.vsphere.kinds import Kind
-from workers.vsphere.login import Login
-from workers.vsphere.names import managed_object
+from workers.vsphere.inventory.kinds import Kind
+from workers.vsphere.inventory.names import managed_object
+from workers.vsphere.session.login import Login
 from workers.vsphere.vcenter import VCenter
 from workers.vsphere.vmomi import vim
 

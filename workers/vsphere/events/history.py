@@ -9,8 +9,8 @@ from typing import Any
 
 from workers.vsphere.encode import encode, reference
 from workers.vsphere.events.cursor import Cursor, Seen
-from workers.vsphere.login import Login
-from workers.vsphere.names import managed_object
+from workers.vsphere.inventory.names import managed_object
+from workers.vsphere.session.login import Login
 from workers.vsphere.vmomi import vim, vmodl
 
 #: A vCenter's limit for one page.

@@ -9,7 +9,7 @@ from typing import Annotated
 import msgspec
 
 from vpoller_like.errors import InvalidParams
-from workers.vsphere.kinds import CLUSTER, DATACENTER, DATASTORE, HOST, VM, Kind
+from workers.vsphere.inventory.kinds import CLUSTER, DATACENTER, DATASTORE, HOST, VM, Kind
 from workers.vsphere.params import VSphereParams
 from workers.vsphere.vmomi import support, vim
 

@@ -11,8 +11,8 @@ from vpoller_like.errors import ConfigError
 from workers.vsphere.hosts import options, vconnector
 from workers.vsphere.hosts.keeper import Keeper, changed, check
 from workers.vsphere.hosts.record import Record, Source
+from workers.vsphere.hosts.settings import HostSettings
 from workers.vsphere.hosts.trial import try_all
-from workers.vsphere.settings import HostSettings
 
 #: What ``list`` shows; ``show`` has the rest.
 _COLUMNS = ("host", "port", "user", "password", "enabled", "origin")

@@ -9,12 +9,12 @@ from typing import Any
 import msgspec
 
 from vpoller_like.errors import ConfigError
-from workers.vsphere import configured
+from workers.vsphere.hosts import configured
 from workers.vsphere.hosts.key import KeyFile
 from workers.vsphere.hosts.record import Record, Source, options_of
+from workers.vsphere.hosts.settings import SECTION, HostSettings, read
 from workers.vsphere.hosts.store import HostStore
-from workers.vsphere.settings import SECTION, HostSettings, read
-from workers.vsphere.tls import make_trust
+from workers.vsphere.session.tls import make_trust
 
 #: The settings that say, together, whom to trust: one of them puts all in their places.
 _TRUST = {"ca_file": None, "thumbprint": None, "verify": True}

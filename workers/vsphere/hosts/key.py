@@ -13,7 +13,7 @@ from typing import Any
 
 from vpoller_like.agent import hide_from_now_on
 from vpoller_like.errors import ConfigError
-from workers.vsphere import private
+from workers.vsphere.hosts import private
 
 _KEY_BYTES = 32
 _NONCE_BYTES = 12

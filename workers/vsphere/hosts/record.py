@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from workers.vsphere.settings import HostSettings, Word
+from workers.vsphere.hosts.settings import HostSettings, Word
 
 #: Where a password is: in the database, encrypted, or where the value says.
 Kind = Literal["encrypted", "file", "environment", "command"]

@@ -19,10 +19,10 @@ from typing import Any, TypeVar
 import msgspec
 
 from vpoller_like.errors import ConfigError
-from workers.vsphere import private
+from workers.vsphere.hosts import private
 from workers.vsphere.hosts.record import Record, Source, options_of
 from workers.vsphere.hosts.schema import STEPS, upgrade, version_of
-from workers.vsphere.settings import HostSettings
+from workers.vsphere.hosts.settings import HostSettings
 
 T = TypeVar("T")
 

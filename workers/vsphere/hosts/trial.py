@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from vpoller_like.errors import VPollerError
-from workers.vsphere.configured import Configured
+from workers.vsphere.hosts.configured import Configured
 from workers.vsphere.params import About
 
 #: Hosts that are tried at once.

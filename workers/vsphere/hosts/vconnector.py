@@ -16,7 +16,7 @@ from vpoller_like.agent import hide_from_now_on
 from vpoller_like.errors import ConfigError
 from workers.vsphere.hosts.keeper import Keeper, changed, check
 from workers.vsphere.hosts.record import Record
-from workers.vsphere.settings import HostSettings
+from workers.vsphere.hosts.settings import HostSettings
 
 #: Where vConnector has its database unless told otherwise.
 USUAL_FILE = "/var/lib/vconnector/vconnector.db"

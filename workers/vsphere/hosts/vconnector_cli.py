@@ -11,7 +11,7 @@ from vpoller_like.agent.commands import Console, pass_console
 from workers.vsphere.hosts.commands import keeper_of
 from workers.vsphere.hosts.keeper import Keeper, changed
 from workers.vsphere.hosts.record import Record
-from workers.vsphere.settings import HostSettings
+from workers.vsphere.hosts.settings import HostSettings
 
 _LINES = (
     "[-D] [-d DB] init",

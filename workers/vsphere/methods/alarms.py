@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from vpoller_like.agent import task
 from workers.vsphere.alarms import triggered
-from workers.vsphere.kinds import CLUSTER, DATACENTER, DATASTORE, HOST, VM
+from workers.vsphere.inventory.kinds import CLUSTER, DATACENTER, DATASTORE, HOST, VM
 from workers.vsphere.methods.base import Methods
 from workers.vsphere.params import Named
 from workers.vsphere.vcenter import Rows

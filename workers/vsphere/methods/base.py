@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from vpoller_like.agent import Agent
-from workers.vsphere.collector import Relation, Row, collect
 from workers.vsphere.encode import reference
-from workers.vsphere.inventory import unique
-from workers.vsphere.kinds import Kind
-from workers.vsphere.login import Login
-from workers.vsphere.names import referred
+from workers.vsphere.inventory.collector import Relation, Row, collect
+from workers.vsphere.inventory.inventory import unique
+from workers.vsphere.inventory.kinds import Kind
+from workers.vsphere.inventory.names import referred
 from workers.vsphere.params import Get, Named
+from workers.vsphere.session.login import Login
 from workers.vsphere.vcenter import Rows, VCenter
 
 DISCOVERED = "Successfully discovered objects"

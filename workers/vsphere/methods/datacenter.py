@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from vpoller_like.agent import task
-from workers.vsphere.kinds import DATACENTER
+from workers.vsphere.inventory.kinds import DATACENTER
 from workers.vsphere.methods.base import DISCOVER_TIMEOUT, DISCOVERED, RETRIEVED, Methods
 from workers.vsphere.params import Discover, Get
 from workers.vsphere.vcenter import Rows

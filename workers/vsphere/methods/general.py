@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from vpoller_like.agent import task
-from workers.vsphere.inventory import unique
+from workers.vsphere.inventory.inventory import unique
+from workers.vsphere.inventory.paths import refuse_unknown
 from workers.vsphere.methods.base import Methods
 from workers.vsphere.params import About, Nothing
-from workers.vsphere.paths import refuse_unknown
 from workers.vsphere.vcenter import Rows
 from workers.vsphere.vmomi import vim
 

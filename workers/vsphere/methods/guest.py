@@ -6,7 +6,7 @@ from typing import Any
 
 from vpoller_like.agent import task
 from vpoller_like.errors import TaskFailed
-from workers.vsphere.kinds import VM
+from workers.vsphere.inventory.kinds import VM
 from workers.vsphere.methods.base import RETRIEVED, Methods, OneOrMore
 from workers.vsphere.params import GetDisk, Named
 from workers.vsphere.vcenter import Rows

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from vpoller_like.agent import task
-from workers.vsphere.kinds import CLUSTER, DATACENTER, DATASTORE, HOST, VM
-from workers.vsphere.login import Login
+from workers.vsphere.inventory.kinds import CLUSTER, DATACENTER, DATASTORE, HOST, VM
 from workers.vsphere.methods.base import DISCOVER_TIMEOUT, Methods
 from workers.vsphere.params import Nothing
 from workers.vsphere.perf.catalogue import catalogue_of
 from workers.vsphere.perf.measuring import available, measure
 from workers.vsphere.perf.params import MetricGet, MetricInfo, OneMachine
 from workers.vsphere.perf.usage import cpu_usage
+from workers.vsphere.session.login import Login
 from workers.vsphere.vcenter import Rows
 
 _INFO = "Successfully retrieved performance metrics"

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from vpoller_like.agent import task
-from workers.vsphere.collector import Relation, Row, collect_all
-from workers.vsphere.inventory import unique
-from workers.vsphere.kinds import POOL, VM
+from workers.vsphere.inventory.collector import Relation, Row, collect_all
+from workers.vsphere.inventory.inventory import unique
+from workers.vsphere.inventory.kinds import POOL, VM
 from workers.vsphere.methods.base import DISCOVER_TIMEOUT, DISCOVERED, RETRIEVED, Methods
 from workers.vsphere.params import Discover, Get
 from workers.vsphere.vcenter import Rows

@@ -8,12 +8,12 @@ from typing import Any
 from vpoller_like.agent import task
 from vpoller_like.errors import TaskFailed
 from workers.vsphere.encode import encode
-from workers.vsphere.inventory import unique
-from workers.vsphere.kinds import VM
-from workers.vsphere.login import Login
+from workers.vsphere.inventory.inventory import unique
+from workers.vsphere.inventory.kinds import VM
+from workers.vsphere.inventory.paths import refuse_unknown
 from workers.vsphere.methods.base import Methods
 from workers.vsphere.params import GetProcesses
-from workers.vsphere.paths import refuse_unknown
+from workers.vsphere.session.login import Login
 from workers.vsphere.vcenter import Rows
 from workers.vsphere.vmomi import vim
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from vpoller_like.agent import task
-from workers.vsphere.kinds import VM
+from workers.vsphere.inventory.kinds import VM
 from workers.vsphere.methods.base import RETRIEVED, Methods
 from workers.vsphere.params import Named
 from workers.vsphere.vcenter import Rows

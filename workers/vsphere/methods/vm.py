@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from vpoller_like.agent import task
-from workers.vsphere.collector import Relation
-from workers.vsphere.kinds import DATASTORE, HOST, NETWORK, VM
+from workers.vsphere.inventory.collector import Relation
+from workers.vsphere.inventory.kinds import DATASTORE, HOST, NETWORK, VM
 from workers.vsphere.methods.base import (
     DISCOVER_TIMEOUT,
     DISCOVERED,

@@ -8,10 +8,10 @@ import msgspec
 
 from vpoller_like.agent import task
 from vpoller_like.errors import TaskFailed
-from workers.vsphere.kinds import HOST
-from workers.vsphere.login import Login
+from workers.vsphere.inventory.kinds import HOST
 from workers.vsphere.methods.base import Methods
 from workers.vsphere.params import Name, VSphereParams
+from workers.vsphere.session.login import Login
 from workers.vsphere.vcenter import Rows
 from workers.vsphere.vmomi import vim
 

@@ -8,7 +8,6 @@ from contextlib import suppress
 import msgspec
 
 from vpoller_like.errors import InvalidParams
-from workers.vsphere.login import Login
 from workers.vsphere.metrics.counters import COUNTERS, Counter
 from workers.vsphere.metrics.estate import Estate, Labels, Thing
 from workers.vsphere.metrics.families import PREFIX, Family
@@ -17,6 +16,7 @@ from workers.vsphere.metrics.reading import TYPES
 from workers.vsphere.perf.catalogue import Catalogue, catalogue_of
 from workers.vsphere.perf.intervals import REALTIME, Interval
 from workers.vsphere.perf.query import Question, Sample, query_all
+from workers.vsphere.session.login import Login
 
 #: The properties that say whether an object has figures, by kind.
 LIVE: dict[str, Sequence[str]] = {

@@ -8,9 +8,9 @@ from typing import Any
 
 import msgspec
 
-from workers.vsphere.collector import retrieve_all
-from workers.vsphere.login import Login
+from workers.vsphere.inventory.collector import retrieve_all
 from workers.vsphere.metrics.estate import Thing
+from workers.vsphere.session.login import Login
 from workers.vsphere.vmomi import vim, vmodl
 
 _pc = vmodl.query.PropertyCollector

@@ -8,10 +8,10 @@ from weakref import WeakKeyDictionary
 
 import msgspec
 
-from workers.vsphere.collector import collect
-from workers.vsphere.login import Login
+from workers.vsphere.inventory.collector import collect
 from workers.vsphere.perf.counters import Counters
 from workers.vsphere.perf.intervals import Intervals
+from workers.vsphere.session.login import Login
 from workers.vsphere.vmomi import vim
 
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from vpoller_like.errors import TaskFailed
-from workers.vsphere.collector import Row
 from workers.vsphere.encode import reference
-from workers.vsphere.kinds import HOST, VM, Kind
-from workers.vsphere.login import Login
+from workers.vsphere.inventory.collector import Row
+from workers.vsphere.inventory.kinds import HOST, VM, Kind
 from workers.vsphere.perf.catalogue import Catalogue, catalogue_of
 from workers.vsphere.perf.intervals import REALTIME_SECONDS
 from workers.vsphere.perf.params import MetricGet, MetricInfo
 from workers.vsphere.perf.query import Question, Sample, query
+from workers.vsphere.session.login import Login
 from workers.vsphere.vcenter import Rows, VCenter
 
 #: The kinds that are measured every few seconds.

@@ -10,9 +10,9 @@ import msgspec
 
 from vpoller_like.errors import TaskFailed
 from workers.vsphere.encode import reference
-from workers.vsphere.login import Login
 from workers.vsphere.perf.catalogue import Catalogue
 from workers.vsphere.perf.intervals import Interval
+from workers.vsphere.session.login import Login
 from workers.vsphere.vmomi import vim, vmodl
 
 #: History is rolled up some time after it has happened.

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from workers.vsphere.collector import collect
-from workers.vsphere.kinds import HOST, VM
-from workers.vsphere.login import Login
-from workers.vsphere.names import referred
+from workers.vsphere.inventory.collector import collect
+from workers.vsphere.inventory.kinds import HOST, VM
+from workers.vsphere.inventory.names import referred
+from workers.vsphere.session.login import Login
 from workers.vsphere.vcenter import VCenter
 
 _USED = "summary.quickStats.overallCpuUsage"

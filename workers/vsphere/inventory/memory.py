@@ -6,14 +6,14 @@ import logging
 import time
 from collections.abc import Callable
 
-from workers.vsphere.collector import collect_all
 from workers.vsphere.faults import loss_of
-from workers.vsphere.flight import SingleFlight
-from workers.vsphere.index import IndexFull, NameIndex
-from workers.vsphere.kinds import Kind
-from workers.vsphere.login import Login
+from workers.vsphere.inventory.collector import collect_all
+from workers.vsphere.inventory.index import IndexFull, NameIndex
+from workers.vsphere.inventory.kinds import Kind
+from workers.vsphere.inventory.watch import Watch
+from workers.vsphere.session.flight import SingleFlight
+from workers.vsphere.session.login import Login
 from workers.vsphere.vmomi import vmodl
-from workers.vsphere.watch import Watch
 
 _log = logging.getLogger("vpoller.agent.vsphere")
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from workers.vsphere.kinds import Kind
+from workers.vsphere.inventory.kinds import Kind
 from workers.vsphere.vmomi import support
 
 #: pyVmomi writes ids into its XML as they stand, so none may have markup.

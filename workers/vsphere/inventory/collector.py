@@ -8,10 +8,10 @@ from typing import Any
 import msgspec
 
 from workers.vsphere.encode import encode, reference
-from workers.vsphere.login import Login
-from workers.vsphere.paths import unknown_property
+from workers.vsphere.inventory.paths import unknown_property
+from workers.vsphere.inventory.whereabouts import ancestry, inventory_path
+from workers.vsphere.session.login import Login
 from workers.vsphere.vmomi import vim, vmodl
-from workers.vsphere.whereabouts import ancestry, inventory_path
 
 _pc = vmodl.query.PropertyCollector
 

@@ -7,11 +7,18 @@ from typing import Any
 
 import msgspec
 
-from workers.vsphere.collector import Row
-from workers.vsphere.index import Match, NameIndex
-from workers.vsphere.kinds import Kind
-from workers.vsphere.names import as_uuid, is_path, is_pattern, matcher, referred, spellings
-from workers.vsphere.whereabouts import last_name, normal
+from workers.vsphere.inventory.collector import Row
+from workers.vsphere.inventory.index import Match, NameIndex
+from workers.vsphere.inventory.kinds import Kind
+from workers.vsphere.inventory.names import (
+    as_uuid,
+    is_path,
+    is_pattern,
+    matcher,
+    referred,
+    spellings,
+)
+from workers.vsphere.inventory.whereabouts import last_name, normal
 
 
 class Term(msgspec.Struct, frozen=True):

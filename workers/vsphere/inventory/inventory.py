@@ -8,13 +8,13 @@ from typing import Any
 import msgspec
 
 from vpoller_like.errors import TaskFailed
-from workers.vsphere.collector import Relation, Row, collect, collect_all
 from workers.vsphere.encode import reference
-from workers.vsphere.index import Match, NameIndex
-from workers.vsphere.kinds import Kind
-from workers.vsphere.login import Login
-from workers.vsphere.memory import Names
-from workers.vsphere.terms import Path, Pattern, Reference, Term, term
+from workers.vsphere.inventory.collector import Relation, Row, collect, collect_all
+from workers.vsphere.inventory.index import Match, NameIndex
+from workers.vsphere.inventory.kinds import Kind
+from workers.vsphere.inventory.memory import Names
+from workers.vsphere.inventory.terms import Path, Pattern, Reference, Term, term
+from workers.vsphere.session.login import Login
 
 #: Candidates that an error about an ambiguous name lists.
 _LISTED = 10

@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 
 from vpoller_like.agent import hide_from_now_on
 from vpoller_like.errors import ConfigError
-from workers.vsphere import output, private
+from workers.vsphere import output
+from workers.vsphere.hosts import private
 
 Password = Callable[[], str]
 

@@ -9,13 +9,13 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from vpoller_like.errors import ConfigError
-from workers.vsphere import password
+from workers.vsphere.hosts import password
 from workers.vsphere.hosts.key import KeyFile
 from workers.vsphere.hosts.places import Places, find
 from workers.vsphere.hosts.record import Record
+from workers.vsphere.hosts.settings import SECTION, HostSettings, VSphereSettings, read
 from workers.vsphere.hosts.store import HostStore
-from workers.vsphere.settings import SECTION, HostSettings, VSphereSettings, read
-from workers.vsphere.tls import make_trust
+from workers.vsphere.session.tls import make_trust
 
 #: What digests passwords that are in the settings; another one in each process.
 _DIGEST_KEY = os.urandom(32)

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from workers.vsphere.kinds import Kind, kind_of
+from workers.vsphere.inventory.kinds import Kind, kind_of
 
 #: Objects by id.
 Objects = dict[str, Any]

@@ -6,10 +6,10 @@ import os
 import secrets
 import socket
 
-from workers.vsphere.connection import Target
-from workers.vsphere.login import Login, log_in
-from workers.vsphere.password import Password
-from workers.vsphere.refusal import Refusal
+from workers.vsphere.hosts.password import Password
+from workers.vsphere.session.connection import Target
+from workers.vsphere.session.login import Login, log_in
+from workers.vsphere.session.refusal import Refusal
 from workers.vsphere.vmomi import vim, vmodl
 
 
@@ -34,7 +34,7 @@ class Account:
         """Return a new login.
 
         Raises ``NotYet`` where the same password was refused a moment ago, ``ConfigError``
-        where there is none, and what :func:`workers.vsphere.login.log_in` raises.
+        where there is none, and what :func:`workers.vsphere.session.login.log_in` raises.
         """
         password = self._refusal.checked(self._password)
         try:

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from workers.vsphere.connection import (
+from workers.vsphere.session.connection import (
     ConnectTimeout,
     PinnedConnection,
     Target,
@@ -18,7 +18,7 @@ from workers.vsphere.connection import (
     set_target,
     use_newest_version,
 )
-from workers.vsphere.flight import SingleFlight
+from workers.vsphere.session.flight import SingleFlight
 from workers.vsphere.vmomi import vim, vmodl
 
 _log = logging.getLogger("vpoller.agent.vsphere")

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from workers.vsphere.faults import Closed, Loss, loss_of
-from workers.vsphere.flight import SingleFlight
-from workers.vsphere.login import Login
+from workers.vsphere.session.flight import SingleFlight
+from workers.vsphere.session.login import Login
 
 T = TypeVar("T")
 

@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 
 import msgspec
 
-from workers.vsphere.tls import Trust, check_thumbprint, context_for
+from workers.vsphere.session.tls import Trust, check_thumbprint, context_for
 from workers.vsphere.vmomi import soap, support
 
 #: Connections kept open for the next calls; one for each thread of a busy worker.

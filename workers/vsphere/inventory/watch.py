@@ -10,10 +10,10 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
-from workers.vsphere.connection import PinnedConnection
-from workers.vsphere.index import NameIndex
-from workers.vsphere.kinds import KINDS, Kind
-from workers.vsphere.login import Login
+from workers.vsphere.inventory.index import NameIndex
+from workers.vsphere.inventory.kinds import KINDS, Kind
+from workers.vsphere.session.connection import PinnedConnection
+from workers.vsphere.session.login import Login
 from workers.vsphere.vmomi import vmodl
 
 _log = logging.getLogger("vpoller.agent.vsphere")

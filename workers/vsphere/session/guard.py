@@ -7,9 +7,9 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from workers.vsphere.breaker import Breaker
 from workers.vsphere.faults import Sign, sign_of
-from workers.vsphere.slots import Slots
+from workers.vsphere.session.breaker import Breaker
+from workers.vsphere.session.slots import Slots
 
 T = TypeVar("T")
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from workers.vsphere.encode import reference
-from workers.vsphere.names import in_lower_case
+from workers.vsphere.inventory.names import in_lower_case
 from workers.vsphere.vmomi import vim, vmodl
 
 _pc = vmodl.query.PropertyCollector
