@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.vcsim import Simulator, agent_for, running
+from tests.support.vcsim import Simulator, agent_for, result, running
 
 pytest.importorskip("pyVmomi")
 
@@ -69,11 +69,6 @@ class Follower:
         while self.more:
             found += self.read(most)
         return found
-
-
-def result(envelope: dict[str, Any]) -> Any:
-    assert envelope["success"] == 0, envelope["msg"]
-    return envelope["result"]
 
 
 def keys(answer: dict[str, Any]) -> list[int]:

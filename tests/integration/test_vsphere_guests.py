@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
-from tests.support.vcsim import GUEST_PASSWORD, GUEST_USER, Simulator, agent_for, running
+from tests.support.vcsim import GUEST_PASSWORD, GUEST_USER, Simulator, agent_for, result, running
 
 pytest.importorskip("pyVmomi")
 
@@ -31,11 +30,6 @@ def agent(vcenter: Simulator) -> Iterator[VSphereAgent]:
     agent = agent_for(vcenter)
     yield agent
     agent.teardown()
-
-
-def result(reply: dict[str, Any]) -> Any:
-    assert reply["success"] == 0, reply["msg"]
-    return reply["result"]
 
 
 def test_all_disks_of_a_guest_are_told_without_a_key(agent: VSphereAgent) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.vcsim import Simulator, agent_for, running
+from tests.support.vcsim import Simulator, agent_for, result, running
 
 pytest.importorskip("pyVmomi")
 
@@ -50,11 +50,6 @@ def agent(vcenter: Simulator) -> Iterator[VSphereAgent]:
 def measure(agent: VSphereAgent, kind: str, **given: Any) -> dict[str, Any]:
     envelope: dict[str, Any] = getattr(agent, f"{kind}_perf_metric_get")(given)
     return envelope
-
-
-def result(envelope: dict[str, Any]) -> Any:
-    assert envelope["success"] == 0, envelope["msg"]
-    return envelope["result"]
 
 
 def served(vcenter: Simulator) -> dict[str, int]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.vcsim import Simulator, agent_for, running
+from tests.support.vcsim import Simulator, agent_for, result, running
 
 pytest.importorskip("pyVmomi")
 
@@ -54,11 +54,6 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     monkeypatch.setattr(SoapStubAdapter, "InvokeMethod", counted)
     return made
-
-
-def result(envelope: dict[str, Any]) -> Any:
-    assert envelope["success"] == 0, envelope["msg"]
-    return envelope["result"]
 
 
 def names(envelope: dict[str, Any]) -> list[str]:

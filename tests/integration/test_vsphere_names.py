@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.vcsim import Simulator, agent_for, running
+from tests.support.vcsim import Simulator, agent_for, result, running
 
 pytest.importorskip("pyVmomi")
 
@@ -40,11 +40,6 @@ def agent(vcenter: Simulator) -> Iterator[VSphereAgent]:
 
 def followers() -> list[threading.Thread]:
     return [each for each in threading.enumerate() if each.name == THREAD_NAME]
-
-
-def result(reply: dict[str, Any]) -> Any:
-    assert reply["success"] == 0, reply["msg"]
-    return reply["result"]
 
 
 def names(agent: VSphereAgent, *wanted: str) -> list[str]:

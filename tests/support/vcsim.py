@@ -303,6 +303,12 @@ def running(
         process.communicate(timeout=20)
 
 
+def result(envelope: dict[str, Any]) -> Any:
+    """Return the result of a reply that is to be a success."""
+    assert envelope["success"] == 0, envelope["msg"]
+    return envelope["result"]
+
+
 def agent_for(simulator: Simulator, **changes: Any) -> VSphereAgent:
     """Return an agent for a simulator that trusts its certificate by thumbprint."""
     from workers.vsphere import VSphereAgent

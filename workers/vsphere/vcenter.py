@@ -72,28 +72,6 @@ class VCenter:
         asked = unique(paths)
         return self.run(lambda login: self.inventory.discover(login, kind, asked))
 
-    def find(
-        self,
-        login: Login,
-        kind: Kind,
-        name: str,
-        paths: Sequence[str] = (),
-        relation: Relation | None = None,
-    ) -> Row:
-        """Return the object that ``name`` means, within :meth:`run`; see ``Inventory.find``."""
-        return self.inventory.find(login, kind, name, paths, relation)
-
-    def find_many(
-        self,
-        login: Login,
-        kind: Kind,
-        names: Sequence[str],
-        paths: Sequence[str] = (),
-        relation: Relation | None = None,
-    ) -> list[Row]:
-        """Return what ``names`` mean, within :meth:`run`; see ``Inventory.find_many``."""
-        return self.inventory.find_many(login, kind, names, paths, relation)
-
     def named(
         self,
         login: Login,
@@ -105,8 +83,8 @@ class VCenter:
         """Return what a request names, within :meth:`run`: one row, or those of its ``names``."""
         wanted = asked.wanted
         if asked.is_bulk:
-            return self.find_many(login, kind, wanted, paths, relation)
-        return [self.find(login, kind, wanted[0], paths, relation)]
+            return self.inventory.find_many(login, kind, wanted, paths, relation)
+        return [self.inventory.find(login, kind, wanted[0], paths, relation)]
 
     def read(self, managed: Any, path: str) -> Any:
         """Return one property of an object that every vCenter has."""

@@ -69,5 +69,5 @@ def _entity(vcenter: VCenter, login: Login, name: str, kind: Kind) -> str:
     if managed is None:
         managed = vcenter.inventory.known(login, kind, name)
     if managed is None:
-        managed = vcenter.find(login, kind, name).managed
+        managed = vcenter.inventory.find(login, kind, name).managed
     return reference(managed)

@@ -42,7 +42,7 @@ class ProcessMethods(Methods):
         ]
 
     def _processes(self, login: Login, msg: GetProcesses) -> Sequence[dict[str, Any]]:
-        machine = self.vcenter.find(login, VM, msg.name).managed
+        machine = self.vcenter.inventory.find(login, VM, msg.name).managed
         credentials = vim.vm.guest.NamePasswordAuthentication(
             username=msg.username, password=msg.password, interactiveSession=False
         )

@@ -32,7 +32,7 @@ class VsanMethods(Methods):
         """Tell how an ESXi host finds itself as a node of its vSAN. Takes two calls."""
 
         def work(login: Login) -> dict[str, Any]:
-            row = self.vcenter.find(login, HOST, msg.name, ["name", _SYSTEM])
+            row = self.vcenter.inventory.find(login, HOST, msg.name, ["name", _SYSTEM])
             status = _system(login, row.properties).QueryHostStatus()
             return {
                 "name": row.properties["name"],

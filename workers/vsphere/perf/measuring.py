@@ -27,7 +27,7 @@ def available(vcenter: VCenter, kind: Kind, asked: MetricInfo) -> Rows:
         name = asked.counter_name
         wanted = None if name is None else catalogue.counters.find(name, "counter-name")
         seconds = _seconds(catalogue, kind, asked)
-        managed = vcenter.find(login, kind, asked.name).managed
+        managed = vcenter.inventory.find(login, kind, asked.name).managed
         manager = login.content.perfManager
         return [
             {"counterId": catalogue.counters.name(each.counterId), "instance": str(each.instance)}

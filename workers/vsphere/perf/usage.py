@@ -23,7 +23,7 @@ def cpu_usage(vcenter: VCenter, name: str) -> dict[str, Any]:
     """
 
     def work(login: Login) -> dict[str, Any]:
-        row = vcenter.find(login, VM, name, ["name", _USED, _PROCESSORS, _HOST])
+        row = vcenter.inventory.find(login, VM, name, ["name", _USED, _PROCESSORS, _HOST])
         megahertz = _megahertz(login, row.properties[_HOST])
         percent = _percent(row.properties[_USED], row.properties[_PROCESSORS], megahertz)
         return {"name": row.properties["name"], "vm.cpu.usage.percent": percent}
