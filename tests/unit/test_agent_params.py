@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
 import pytest
@@ -47,6 +47,20 @@ class Checked(Params, frozen=True):
 class Node(msgspec.Struct):
     key: Secret[str]
     next: Node | None = None
+
+
+class Names(NamedTuple):
+    first: str
+    others: dict[int, str]
+
+
+class Inner(msgspec.Struct):
+    names: Names
+
+
+class Keyed(Params, frozen=True):
+    sizes: dict[int, int]
+    inner: list[Inner]
 
 
 class Login(Params, frozen=True):
@@ -128,6 +142,12 @@ def test_unknown_parameters_are_ignored() -> None:
 @pytest.mark.parametrize("field", ["properties", "seconds", "limit", "sort"])
 def test_null_for_a_field_with_a_default_is_the_default(field: str) -> None:
     assert Sample().get({"name": "a", field: None}) == Sample().get({"name": "a"})
+
+
+def test_keys_that_are_no_strings_are_read_from_strings() -> None:
+    given = {"sizes": {"1": 2}, "inner": [{"names": ["a", {"2": "b"}]}]}
+    read = schema_of(Keyed, "here").read(given)
+    assert read == Keyed({1: 2}, [Inner(Names("a", {2: "b"}))])
 
 
 def test_null_for_a_required_field_is_missing() -> None:

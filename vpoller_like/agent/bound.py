@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from vpoller_like.agent.answer import Answer
 from vpoller_like.agent.faults import answer_for
 from vpoller_like.agent.helpers import PARAMETER, Asked, Helper, find, text_of
 from vpoller_like.agent.outcome import Outcome, refused, too_large
-from vpoller_like.agent.results import write
+from vpoller_like.agent.results import Writer
 from vpoller_like.agent.secrets import hide_in
 from vpoller_like.agent.vault import VAULT
 from vpoller_like.errors import BadRequest, ProtocolError, VPollerError
@@ -64,9 +65,11 @@ class BoundTask(Generic[P, R]):
         the whole reply, if that is to be ``bare``, or else the result in it.
         """
         schema = self.task.schema
-        if PARAMETER in params and not schema.declares(PARAMETER):
+        if schema.harmless.issuperset(params):
+            outcome = self._outcome(params, encoding, [])
+        elif PARAMETER in params and not schema.declares(PARAMETER):
             return self._helped(params, encoding, max_reply, bare)
-        if schema.harmless.issuperset(params) or not schema.has_secrets(params):
+        elif not schema.has_secrets(params):
             outcome = self._outcome(params, encoding, [])
         else:
             # Now: the task may take its parameters apart.
@@ -100,6 +103,11 @@ class BoundTask(Generic[P, R]):
         size = len(outcome.body)
         return outcome if size <= max_reply else too_large(size, asked.method, encoding, max_reply)
 
+    @cached_property
+    def _writer(self) -> Writer:
+        # Made when first needed: most are bound for other reasons than to be run.
+        return Writer(self.agent.encode_value)
+
     def _outcome(self, params: dict[str, Any], encoding: Encoding, secrets: list[str]) -> Outcome:
         task, agent = self.task, self.agent
         try:
@@ -107,7 +115,7 @@ class BoundTask(Generic[P, R]):
             msg = task.msg
             if isinstance(result, Answer):
                 result, msg = result.result, result.msg
-            return Outcome("", write(result, msg, encoding, agent.encode_value))
+            return Outcome("", self._writer.write(result, msg, encoding))
         except (KeyboardInterrupt, SystemExit) as error:
             raise _discreet(error, secrets) from None
         except BaseException as error:

@@ -110,7 +110,7 @@ class AgentHost:
             route = self._routes.get(method) if type(method) is str else None
             if route is not None:
                 del fields["method"]
-                return route.pick(None)
+                return route.usual or route.pick(None)
         head = _head(fields)
         route = self._routes.get(head.method)
         if route is None:

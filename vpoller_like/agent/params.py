@@ -93,6 +93,9 @@ class StructSchema(Schema):
         )
         self._struct = info.cls
         self._prepare = _preparing(info.cls)
+        #: Keys of objects are of another type than JSON's strings, perhaps. To allow for that
+        #: takes twice as long as all the rest of reading most parameters.
+        self._reads_keys = _has_keys(info)
         self._keeps_null = frozenset(
             field.encode_name
             for field in info.fields
@@ -114,7 +117,9 @@ class StructSchema(Schema):
                 if value is not None or key in self._keeps_null
             }
         try:
-            return msgspec.convert(given, self._struct, str_keys=True)
+            if self._reads_keys:
+                return msgspec.convert(given, self._struct, str_keys=True)
+            return msgspec.convert(given, self._struct)
         except (msgspec.ValidationError, OverflowError, RecursionError) as error:
             raise self._invalid(error) from None
 
@@ -217,6 +222,12 @@ def _is_secret(kind: inspect.Type) -> bool:
         isinstance(part, inspect.Metadata) and bool((part.extra or {}).get("secret"))
         for part in _parts(kind, set())
     )
+
+
+def _has_keys(kind: inspect.Type) -> bool:
+    """Say whether a type may hold, at any depth, an object with any keys."""
+    holders = inspect.DictType | inspect.NamedTupleType
+    return any(isinstance(part, holders) for part in _parts(kind, set()))
 
 
 def _parts(kind: inspect.Type, seen: set[type]) -> Iterator[inspect.Type]:

@@ -8,8 +8,8 @@ from typing import Any
 import msgspec
 
 from vpoller_like.errors import TaskFailed
-from vpoller_like.protocol.encoding import Encoding, encode
-from vpoller_like.protocol.reply import success
+from vpoller_like.protocol.encoding import JSON, Encoding, encode
+from vpoller_like.protocol.reply import SUCCESS, Success, success
 
 Hook = Callable[[Any], Any]
 
@@ -17,16 +17,24 @@ Hook = Callable[[Any], Any]
 _DEPTH = 40
 
 
-def write(result: Any, msg: str, encoding: Encoding, hook: Hook) -> bytes:
-    """Return the envelope of a success.
+class Writer:
+    """Writes the envelopes of successes; from any number of threads at once.
 
-    ``hook`` turns what JSON does not know into what it does. Raises ``TaskFailed`` that
-    names the part of ``result`` that cannot be written.
+    ``hook`` turns what JSON does not know into what it does.
     """
-    try:
-        return success(result, msg, encoding, hook)
-    except Exception as error:
-        raise _unwritable(result, encoding, hook, error) from error
+
+    def __init__(self, hook: Hook) -> None:
+        self._hook = hook
+        self._write_json = msgspec.json.Encoder(enc_hook=hook).encode
+
+    def write(self, result: Any, msg: str, encoding: Encoding) -> bytes:
+        """Raises ``TaskFailed`` that names the part of ``result`` that cannot be written."""
+        try:
+            if encoding is JSON:
+                return self._write_json(Success(SUCCESS, msg, result))
+            return success(result, msg, encoding, self._hook)
+        except Exception as error:
+            raise _unwritable(result, encoding, self._hook, error) from error
 
 
 def _unwritable(result: Any, encoding: Encoding, hook: Hook, error: Exception) -> TaskFailed:

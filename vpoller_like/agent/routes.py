@@ -24,6 +24,8 @@ class Route:
         self._any: AnyTask | None = None
         self._instances: list[AnyTask] = []
         self._leaving: list[AnyTask] = []
+        #: Serves what names no hostname; ``None`` where several could be meant.
+        self.usual: AnyTask | None = None
 
     def add(self, bound: AnyTask) -> None:
         """Let ``bound`` serve its agent's hostnames; raise ``AgentError`` if one is taken."""
@@ -35,6 +37,7 @@ class Route:
         for hostname in hostnames or ():
             self._refuse_second(self._by_host.get(hostname), bound, f"hostname {hostname}")
             self._by_host[hostname] = bound
+        self.usual = self._any or _only(self._instances)
 
     def keep(self, bound: AnyTask) -> None:
         """Let ``bound``, which is about to leave, serve what nobody else does.
@@ -47,6 +50,7 @@ class Route:
             self._any = self._any or bound
         for hostname in hostnames or ():
             self._by_host.setdefault(hostname, bound)
+        self.usual = self._any or _only(self._instances or self._leaving)
 
     def pick(self, hostname: str | None) -> AnyTask:
         """Return who serves ``hostname``; empty and ``None`` name nobody in particular.
@@ -60,11 +64,8 @@ class Route:
                 return found
             if hostname not in UNSET:
                 raise self._unknown(hostname)
-        if self._any is not None:
-            return self._any
-        meant = self._instances or self._leaving
-        if len(meant) == 1:
-            return meant[0]
+        if self.usual is not None:
+            return self.usual
         raise InvalidParams(
             f"hostname: missing; {self.method} is served for {self._hosts()}; name one",
             field="hostname",
@@ -88,3 +89,7 @@ class Route:
     def _hosts(self) -> str:
         more = len(self._by_host) - _LISTED
         return ", ".join(self._known()) + (f" and {more} more" if more > 0 else "")
+
+
+def _only(tasks: list[AnyTask]) -> AnyTask | None:
+    return tasks[0] if len(tasks) == 1 else None
