@@ -45,7 +45,7 @@ def of_worker(core: WorkerCore) -> dict[str, Any]:
             "waiting": list(ledger.runs.waiting),
             "running": list(ledger.runs.running),
             "stuck": list(ledger.runs.stuck),
-            "numbers": ledger.runs.numbers,
+            "numbers": [list(known) for known in ledger.runs.numbers.values() if known],
             "ids": ledger.runs._by_id,
             "unacknowledged": [list(link.outbox) for link in core._links if link.outbox],
             "remembered": len(ledger.memory),

@@ -175,7 +175,7 @@ def left_behind(chaos: Chaos) -> dict[str, Any]:
     known = {
         "waiting": ledger.runs.waiting,
         "running": ledger.runs.running,
-        "numbers": ledger.runs.numbers,
+        "numbers": [list(known) for known in ledger.runs.numbers.values() if known],
         "ids": ledger.runs._by_id,
         "unacknowledged": ledger.unacknowledged,
         "remembered": len(ledger.memory),

@@ -80,9 +80,8 @@ class Executor:
         # result behind, and nobody wakes the loop for that until it is done again.
         started = self._take_started() if any(self._current) else []
         # Those that come meanwhile have their turn the next time.
-        finished = []
-        for _ in range(len(self._finished)):
-            finished.append(self._finished.popleft())
+        take = self._finished.popleft
+        finished = [take() for _ in range(len(self._finished))]
         return Progress(started, finished) if started or finished else None
 
     def _take_started(self) -> list[Started]:

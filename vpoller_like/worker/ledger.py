@@ -43,11 +43,10 @@ class Ledger:
 
         ``is_brief`` says so of a method.
         """
-        runs = self.runs
-        known_as, add = runs.numbers.get, runs.add
+        known_as, add = self.runs.numbers[link].get, self.runs.add
         taken = []
         for item in items:
-            known = known_as((link, item.task))
+            known = known_as(item.task)
             if (known is None and item.id is None) or self._is_new(known, link, item, now):
                 taken.append(add(link, item, is_brief(item.method), now))
         return taken
@@ -148,10 +147,12 @@ class Ledger:
                 self._settle(run, now)
 
     def _settle(self, run: Run, now: float) -> None:
-        if run.item.id is None or run.outcome is None or run.outcome.code not in REMEMBERED:
+        self.runs.settle(run)
+        if run.item.id is None:
+            return
+        if run.outcome is None or run.outcome.code not in REMEMBERED:
             self.runs.forget(run)
             return
-        self.runs.settle(run)
         for evicted in self.memory.keep(run, now):
             self.runs.forget(evicted)
 

@@ -54,29 +54,22 @@ class Outbox:
 
     def take_packs(self) -> list[Pack]:
         """Return everything unsent in numbered packs, which count as sent from now on."""
-        packs = []
-        for size, total in self._cuts():
-            self._seq += 1
-            packs.append(Pack(self._seq, self._runs[:size], self._results[:size], total))
-            del self._runs[:size], self._results[:size]
-        self._sent.extend(packs)
-        self._bytes = 0
-        self.since = None
+        runs, results, total = self._runs, self._results, self._bytes
+        self._runs, self._results, self._bytes, self.since = [], [], 0, None
+        if total <= MAX_PACK:
+            return [self._pack(runs, results, total)] if results else []
+        packs, first = [], 0
+        for size, part in _cuts(results):
+            last = first + size
+            packs.append(self._pack(runs[first:last], results[first:last], part))
+            first = last
         return packs
 
-    def _cuts(self) -> Sequence[tuple[int, int]]:
-        """Return how many results are to be in each pack, and their bodies' bytes."""
-        if self._bytes <= MAX_PACK:
-            return [(len(self._results), self._bytes)] if self._results else []
-        cuts = [(0, 0)]
-        for result in self._results:
-            size, total = cuts[-1]
-            grown = total + len(result.body)
-            if size and grown > MAX_PACK:
-                cuts.append((1, len(result.body)))
-            else:
-                cuts[-1] = (size + 1, grown)
-        return cuts
+    def _pack(self, runs: list[Run], results: list[Result], size: int) -> Pack:
+        self._seq += 1
+        pack = Pack(self._seq, runs, results, size)
+        self._sent.append(pack)
+        return pack
 
     def acknowledge(self, seq: int) -> list[Run]:
         """The broker has all packs up to ``seq``; return whose results they are.
@@ -115,3 +108,16 @@ class Outbox:
         self._runs = [run for run, _ in unsent]
         self._results = [result for _, result in unsent]
         self._bytes = sum(len(result.body) for result in self._results)
+
+
+def _cuts(results: Sequence[Result]) -> Sequence[tuple[int, int]]:
+    """Return how many results are to be in each pack, and their bodies' bytes."""
+    cuts = [(0, 0)]
+    for result in results:
+        size, total = cuts[-1]
+        grown = total + len(result.body)
+        if size and grown > MAX_PACK:
+            cuts.append((1, len(result.body)))
+        else:
+            cuts[-1] = (size + 1, grown)
+    return cuts

@@ -22,7 +22,8 @@ class Pace:
 
     def note(self, method: str, seconds: float, now: float) -> None:
         """A run of ``method`` took ``seconds``."""
-        seconds = max(SHORTEST, seconds)
+        if seconds < SHORTEST:
+            seconds = SHORTEST
         average = self._average.get(method, seconds)
         self._average[method] = average + (seconds - average) / 8
         self._seen[method] = now

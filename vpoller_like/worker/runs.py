@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+
 from vpoller_like.protocol.worker import Assignment
 from vpoller_like.worker.run import Debt, IdKey, Run
 
@@ -15,8 +17,8 @@ class Runs:
         self.running: dict[int, Run] = {}
         #: Given up; each holds its thread until the process ends.
         self.stuck: dict[int, Run] = {}
-        #: By link and number.
-        self.numbers: dict[tuple[int, int], Run] = {}
+        #: By the numbers that the broker behind each link gave.
+        self.numbers: defaultdict[int, dict[int, Run]] = defaultdict(dict)
         self._by_id: dict[IdKey, Run] = {}
         self._keys = 0
 
@@ -25,14 +27,14 @@ class Runs:
         self._keys = key = self._keys + 1
         run = Run(key, item, [Debt(link, item.task, item.attempt)], now, brief)
         self.waiting[key] = run
-        self.numbers[(link, item.task)] = run
+        self.numbers[link][item.task] = run
         if item.id is not None:
             self._by_id[(item.principal, item.id)] = run
         return run
 
     def by_task(self, link: int, task: int) -> Run | None:
         """Return the run that a broker knows under this number."""
-        return self.numbers.get((link, task))
+        return self.numbers[link].get(task)
 
     def by_id(self, principal: str, request_id: str | None) -> Run | None:
         """Return the latest run of this request that is still known, over or not."""
@@ -41,7 +43,7 @@ class Runs:
     def owe(self, run: Run, debt: Debt) -> None:
         """Another broker, or the same one under another number, awaits the result."""
         run.debts.append(debt)
-        self.numbers.setdefault((debt.link, debt.task), run)
+        self.numbers[debt.link].setdefault(debt.task, run)
 
     def release(self, run: Run, debt: Debt) -> None:
         """The result is not owed there any more."""
@@ -77,11 +79,10 @@ class Runs:
 
     def settle(self, run: Run) -> None:
         """All brokers have the result: the numbers may be used again."""
-        numbers = self.numbers
         for debt in run.debts:
-            number = (debt.link, debt.task)
-            if numbers.get(number) is run:
-                del numbers[number]
+            numbers = self.numbers[debt.link]
+            if numbers.get(debt.task) is run:
+                del numbers[debt.task]
         run.debts.clear()
 
     def forget(self, run: Run) -> None:
@@ -113,5 +114,5 @@ class Runs:
         return bool(self.waiting or self.running)
 
     def _drop_number(self, run: Run, debt: Debt) -> None:
-        if self.numbers.get((debt.link, debt.task)) is run:
-            del self.numbers[(debt.link, debt.task)]
+        if self.by_task(debt.link, debt.task) is run:
+            del self.numbers[debt.link][debt.task]
