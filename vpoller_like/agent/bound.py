@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from vpoller_like.agent.answer import Answer
@@ -21,6 +20,7 @@ from vpoller_like.protocol.request import parameters
 
 if TYPE_CHECKING:
     from vpoller_like.agent.agent import Agent
+    from vpoller_like.agent.params import Schema
     from vpoller_like.agent.task import Task
 
 P = TypeVar("P")
@@ -30,9 +30,15 @@ R = TypeVar("R")
 class BoundTask(Generic[P, R]):
     """``agent.vm_get``: callable as on the wire, and ``.function`` as plain Python."""
 
+    # Found sooner than in a dict, and there is one for each task of each host.
+    __slots__ = ("_schema", "_writer", "agent", "task")
+
+    _writer: Writer
+
     def __init__(self, task: Task[P, R], agent: Agent) -> None:
         self.task = task
         self.agent = agent
+        self._schema: Schema | None = None
 
     def __call__(self, msg: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Run the task on ``msg``, its parameters, and return the reply's envelope.
@@ -64,18 +70,18 @@ class BoundTask(Generic[P, R]):
         ``max_reply`` bytes becomes ``too_large``. Where ``params`` name a helper its text is
         the whole reply, if that is to be ``bare``, or else the result in it.
         """
-        schema = self.task.schema
+        schema = self._schema or self._make_ready()
         if schema.harmless.issuperset(params):
-            outcome = self._outcome(params, encoding, [])
+            outcome = self._outcome(schema, params, encoding, [])
         elif PARAMETER in params and not schema.declares(PARAMETER):
             return self._helped(params, encoding, max_reply, bare)
         elif not schema.has_secrets(params):
-            outcome = self._outcome(params, encoding, [])
+            outcome = self._outcome(schema, params, encoding, [])
         else:
             # Now: the task may take its parameters apart.
             secrets = schema.secrets(params)
             with VAULT.guarding(secrets):
-                outcome = self._outcome(params, encoding, secrets)
+                outcome = self._outcome(schema, params, encoding, secrets)
         size = len(outcome.body)
         if size > max_reply:
             return too_large(size, self.task.name, encoding, max_reply)
@@ -103,15 +109,18 @@ class BoundTask(Generic[P, R]):
         size = len(outcome.body)
         return outcome if size <= max_reply else too_large(size, asked.method, encoding, max_reply)
 
-    @cached_property
-    def _writer(self) -> Writer:
-        # Made when first needed: most are bound for other reasons than to be run.
-        return Writer(self.agent.encode_value)
+    def _make_ready(self) -> Schema:
+        # Not sooner: most are bound for other reasons than to be run.
+        self._writer = Writer(self.agent.encode_value)
+        self._schema = schema = self.task.schema
+        return schema
 
-    def _outcome(self, params: dict[str, Any], encoding: Encoding, secrets: list[str]) -> Outcome:
-        task, agent = self.task, self.agent
+    def _outcome(
+        self, schema: Schema, params: dict[str, Any], encoding: Encoding, secrets: list[str]
+    ) -> Outcome:
+        task = self.task
         try:
-            result: Any = task.function(agent, task.schema.read(params))
+            result: Any = task.function(self.agent, schema.read(params))
             msg = task.msg
             if isinstance(result, Answer):
                 result, msg = result.result, result.msg
@@ -119,8 +128,8 @@ class BoundTask(Generic[P, R]):
         except (KeyboardInterrupt, SystemExit) as error:
             raise _discreet(error, secrets) from None
         except BaseException as error:
-            secrets = secrets or self.task.schema.secrets(params)
-            return refused(answer_for(error, self.task.name, secrets), encoding)
+            secrets = secrets or schema.secrets(params)
+            return refused(answer_for(error, task.name, secrets), encoding)
 
 
 def _in_words(

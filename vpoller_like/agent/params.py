@@ -46,12 +46,15 @@ class Params(msgspec.Struct, frozen=True):
 class Schema:
     """The parameters of a task that takes a plain dict: anything goes."""
 
-    #: For people and tools.
-    params: tuple[Param, ...] = ()
-    #: Names of the parameters that are secret.
-    secret: frozenset[str] = frozenset()
-    #: Names of declared parameters that neither are secret nor sound so.
-    harmless: frozenset[str] = frozenset()
+    def __init__(self, params: tuple[Param, ...] = ()) -> None:
+        #: For people and tools.
+        self.params = params
+        #: Names of the parameters that are secret.
+        self.secret = frozenset(param.name for param in params if param.secret)
+        #: Names of declared parameters that neither are secret nor sound so.
+        self.harmless = frozenset(
+            param.name for param in params if not (param.secret or is_telltale(param.name))
+        )
 
     def read(self, given: dict[str, Any]) -> Any:
         """Return what the task's function gets; raise ``InvalidParams``."""
@@ -86,11 +89,7 @@ class StructSchema(Schema):
     """The parameters of a task that takes a Struct."""
 
     def __init__(self, info: inspect.StructType) -> None:
-        self.params = tuple(_param(field) for field in info.fields)
-        self.secret = frozenset(param.name for param in self.params if param.secret)
-        self.harmless = frozenset(
-            param.name for param in self.params if not (param.secret or is_telltale(param.name))
-        )
+        super().__init__(tuple(_param(field) for field in info.fields))
         self._struct = info.cls
         self._prepare = _preparing(info.cls)
         #: Keys of objects are of another type than JSON's strings, perhaps. To allow for that

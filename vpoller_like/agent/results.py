@@ -23,6 +23,8 @@ class Writer:
     ``hook`` turns what JSON does not know into what it does.
     """
 
+    __slots__ = ("_hook", "_write_json")
+
     def __init__(self, hook: Hook) -> None:
         self._hook = hook
         self._write_json = msgspec.json.Encoder(enc_hook=hook).encode
