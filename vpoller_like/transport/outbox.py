@@ -25,22 +25,25 @@ FLUSHED_PEERS = 128
 class Line:
     """What waits for one peer."""
 
-    __slots__ = ("bytes", "messages", "stuck_since")
+    __slots__ = ("_sizes", "bytes", "messages", "stuck_since")
 
     def __init__(self) -> None:
         self.messages: deque[Sequence[bytes]] = deque()
+        self._sizes: deque[int] = deque()
         self.bytes = 0
         #: Since when it has taken nothing, as far as flushes have seen; monotonic seconds.
         self.stuck_since: float | None = None
 
-    def push(self, frames: Sequence[bytes]) -> None:
-        """Add a message at the end."""
+    def push(self, frames: Sequence[bytes], size: int) -> None:
+        """Add a message at the end, which costs ``size``."""
         self.messages.append(frames)
-        self.bytes += size_of(frames)
+        self._sizes.append(size)
+        self.bytes += size
 
     def pop(self) -> None:
         """The first message has been sent."""
-        self.bytes -= size_of(self.messages.popleft())
+        self.messages.popleft()
+        self.bytes -= self._sizes.popleft()
         self.stuck_since = None
 
     def stuck_for(self, now: float) -> float:
@@ -117,7 +120,7 @@ class Outbox:
         elif line.bytes + size > min(self._peer_bytes, free):
             return FULL
         self.bytes += size
-        line.push(frames)
+        line.push(frames, size)
         return DONE
 
     def flush(self, now: float) -> list[bytes]:

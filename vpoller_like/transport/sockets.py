@@ -60,7 +60,7 @@ _SLOW_PROBES: Options = {
 
 #: Replies that libzmq holds for one client. It counts them and not their bytes: more wait in
 #: an outbox, which does.
-_UNREAD_REPLIES = 100
+_UNREAD_REPLIES = 256
 
 
 class Guard(NamedTuple):
