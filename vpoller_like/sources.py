@@ -21,7 +21,7 @@ SYSTEM_FILE = f"/etc/vpoller/{FILE_NAME}"
 PREFIX = "VPOLLER_"
 #: Names a file, and is no setting itself.
 FILE_VARIABLE = "VPOLLER_CONFIG"
-#: Leaves the C extension alone, and is no setting either: it holds for one process.
+#: Leaves the C extensions alone, and is no setting either: it holds for one process.
 PURE_VARIABLE = "VPOLLER_PURE"
 
 # Compiled when first used, which is seldom.

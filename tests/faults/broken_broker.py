@@ -1,13 +1,19 @@
 """A broker with a planted fault: ``python broken_broker.py FAULT broker run ...``.
 
-The kill loop has to fail against each one, or it proves nothing.
+The kill loop has to fail against each one, or it proves nothing. The core is the one in Python:
+in the compiled one no method can be replaced.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from typing import Any
+
+from vpoller_like.sources import PURE_VARIABLE
+
+os.environ[PURE_VARIABLE] = "1"
 
 from vpoller_like.broker.admission import Admission
 from vpoller_like.broker.dispatcher import Dispatcher
@@ -29,7 +35,7 @@ def _remember_nothing() -> None:
 
 
 def _ask_nobody() -> None:
-    _plant(Admission, "_may_have_run", lambda *_: False)
+    _plant(Admission, "may_have_run", lambda *_: False)
 
 
 def _plant(owner: type, name: str, fault: Callable[..., Any]) -> None:

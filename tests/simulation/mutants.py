@@ -24,7 +24,8 @@ from vpoller_like.broker.quota import Quota
 from vpoller_like.broker.roster import Roster
 from vpoller_like.broker.routing import Pool, Route
 from vpoller_like.broker.seekers import Seekers
-from vpoller_like.broker.task import Key, State, Task
+from vpoller_like.broker.state import State
+from vpoller_like.broker.task import Key, Task
 from vpoller_like.broker.worker import Worker
 from vpoller_like.protocol import worker as wire
 from vpoller_like.protocol.encoding import Encoding
@@ -38,14 +39,21 @@ Mutant = Callable[[], Any]
 
 #: Each mutant with the name of the invariant that it must die by.
 KILLERS: list[tuple[Mutant, str]] = []
+#: Those that cannot be planted in what is compiled, and are in Python alone.
+PURE: list[Mutant] = []
 
 
-def dies_by(invariant: str) -> Callable[[Callable[[], Iterator[None]]], Mutant]:
-    """Enter a mutant, a generator that plants a fault and takes it back, into ``KILLERS``."""
+def dies_by(invariant: str, pure: bool = False) -> Callable[[Callable[[], Iterator[None]]], Mutant]:
+    """Enter a mutant, a generator that plants a fault and takes it back, into ``KILLERS``.
+
+    ``pure`` says that it replaces what the compiled core has, too, where nothing can be replaced.
+    """
 
     def enter(plant: Callable[[], Iterator[None]]) -> Mutant:
         mutant = contextmanager(plant)
         KILLERS.append((mutant, invariant))
+        if pure:
+            PURE.append(mutant)
         return mutant
 
     return enter
@@ -71,12 +79,15 @@ def the_broker_forgets_whom_it_seeks_when_a_worker_leaves() -> Iterator[None]:
         yield
 
 
-@dies_by("RepliesGoToWhoAsked")
+@dies_by("RepliesGoToWhoAsked", pure=True)
 def ids_are_everybodys() -> Iterator[None]:
     def get(self: Memory, key: Key) -> Remembered | None:
         return next((e for k, e in self._entries.items() if k[1] == key[1]), None)
 
-    with patch.object(Memory, "get", get):
+    def contains(self: Memory, key: Key) -> bool:
+        return get(self, key) is not None
+
+    with patch.object(Memory, "get", get), patch.object(Memory, "__contains__", contains):
         yield
 
 
@@ -112,30 +123,30 @@ def a_result_is_taken_from_whoever_brings_it() -> Iterator[None]:
         yield
 
 
-@dies_by("NothingIsGivenPastItsDeadline")
+@dies_by("NothingIsGivenPastItsDeadline", pure=True)
 def what_waits_is_given_however_late() -> Iterator[None]:
     def give_next(self: Dispatcher, worker: Worker, route: Route, now: float) -> None:
         task = route.queue.pop(now)
-        self._left_queue(task)
+        self.left_queue(task)
         self.give(worker, task, now)
 
     with patch.object(Dispatcher, "_give_next", give_next):
         yield
 
 
-@dies_by("WhatIsSaidNotToHaveRunHasNot")
+@dies_by("WhatIsSaidNotToHaveRunHasNot", pure=True)
 def a_broker_says_of_all_that_waits_that_it_has_not_run() -> Iterator[None]:
     with patch.object(Task, "fate", "it has not run"):
         yield
 
 
-@dies_by("QueuesAreBounded")
+@dies_by("QueuesAreBounded", pure=True)
 def there_is_always_room() -> Iterator[None]:
     with patch.object(Dispatcher, "require_room", lambda *_, **__: None):
         yield
 
 
-@dies_by("QueuesAreBounded")
+@dies_by("QueuesAreBounded", pure=True)
 def a_principal_may_have_any_number_of_requests() -> Iterator[None]:
     def take(self: Quota, share: Share) -> bool:
         self._requests[share] = self._requests.get(share, 0) + 1
@@ -156,7 +167,7 @@ def a_worker_remembers_everything() -> Iterator[None]:
         yield
 
 
-@dies_by("NobodyIsPassedOver")
+@dies_by("NobodyIsPassedOver", pure=True)
 def the_first_client_is_served_until_it_has_nothing_left() -> Iterator[None]:
     def pop(self: FairQueue, now: float) -> Task:
         shares = self._levels[max(self._levels)]
@@ -168,7 +179,7 @@ def the_first_client_is_served_until_it_has_nothing_left() -> Iterator[None]:
         yield
 
 
-@dies_by("GrantsAreKept")
+@dies_by("GrantsAreKept", pure=True)
 def a_worker_has_always_one_slot_more() -> Iterator[None]:
     real = Pool.place
 
@@ -219,7 +230,7 @@ def a_hello_takes_back_what_the_worker_holds() -> Iterator[None]:
         yield
 
 
-@dies_by("AtRestNothingIsLeft")
+@dies_by("AtRestNothingIsLeft", pure=True)
 def a_broker_never_forgets() -> Iterator[None]:
     with patch.object(Memory, "expire", lambda *_: None):
         yield
@@ -231,7 +242,7 @@ def a_worker_never_forgets() -> Iterator[None]:
         yield
 
 
-@dies_by("SameSeedSameCourse")
+@dies_by("SameSeedSameCourse", pure=True)
 def a_worker_is_found_by_chance() -> Iterator[None]:
     find = Pool.find
 

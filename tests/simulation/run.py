@@ -32,6 +32,9 @@ def main() -> int:
     logging.disable(logging.CRITICAL)
     if arguments.seed is not None:
         return _one(arguments.seed, arguments.trace)
+    if arguments.courses:
+        seeds = range(arguments.first, arguments.first + arguments.seeds)
+        return max(_one(seed, trace=False) for seed in seeds)
     batch = Batch()
     until = time.monotonic() + arguments.seconds
     with ProcessPoolExecutor(arguments.jobs, initializer=_quieten) as pool:
@@ -50,6 +53,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=float("inf"), help="end after so long")
     parser.add_argument("--jobs", type=int, default=1, help="processes")
     parser.add_argument("--seed", type=int, help="this one alone")
+    parser.add_argument("--courses", action="store_true", help="show which course each one took")
     parser.add_argument("--trace", action="store_true", help="show what happens in it")
     return parser.parse_args()
 

@@ -13,9 +13,11 @@ from pathlib import Path
 import pytest
 
 from tests.simulation import invariants
-from tests.simulation.mutants import KILLERS, Mutant
+from tests.simulation.mutants import KILLERS, PURE, Mutant
 from tests.simulation.scenario import Outcome, play
 from tests.simulation.sim_report import REQUIRED, Batch, played
+from tests.support.cores import pure_only
+from vpoller_like.broker import compiled
 
 ROOT = Path(__file__).parents[2]
 #: Seeds in all, and in one test.
@@ -44,7 +46,11 @@ def test_every_promise_is_kept_in_every_world(first: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("mutant", "invariant"), KILLERS, ids=[plant.__name__ for plant, _ in KILLERS]
+    ("mutant", "invariant"),
+    [
+        pytest.param(plant, name, id=plant.__name__, marks=pure_only if plant in PURE else ())
+        for plant, name in KILLERS
+    ],
 )
 def test_a_planted_fault_dies_by_the_invariant_named_for_it(mutant: Mutant, invariant: str) -> None:
     with mutant():
@@ -71,21 +77,28 @@ def test_every_invariant_has_a_planted_fault() -> None:
     assert named == {kind.__name__ for kind in invariants.ALL} | {SAME_COURSE}
 
 
+def _told(*options: str, **environment: str) -> str:
+    """Return what the simulation prints, in a process of its own."""
+    return subprocess.run(
+        [sys.executable, str(ROOT / "tests/simulation/run.py"), *options],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+
+
 def test_the_same_seed_takes_the_same_course_in_any_process() -> None:
-    command = [sys.executable, str(ROOT / "tests/simulation/run.py"), "--seed", "7"]
-    runs = [
-        subprocess.run(
-            command,
-            cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONHASHSEED": hashseed},
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        for hashseed in ("1", "2")
-    ]
-    assert runs[0].stdout == runs[1].stdout
-    assert play(7).digest in runs[0].stdout
+    runs = [_told("--seed", "7", PYTHONHASHSEED=hashseed) for hashseed in ("1", "2")]
+    assert runs[0] == runs[1]
+    assert play(7).digest in runs[0]
+
+
+@pytest.mark.skipif(compiled.KIND != "c", reason="the compiled core is not there")
+def test_the_compiled_core_takes_the_course_that_the_one_in_python_takes() -> None:
+    options = ("--courses", "--first", "500", "--seeds", "40")
+    assert _told(*options) == _told(*options, VPOLLER_PURE="1")
 
 
 def test_different_seeds_take_different_courses() -> None:

@@ -11,7 +11,7 @@ import msgspec
 
 from vpoller_like.broker import BrokerCore
 from vpoller_like.broker import events as ev
-from vpoller_like.broker.task import State
+from vpoller_like.broker.state import State
 from vpoller_like.config import BrokerSettings
 from vpoller_like.protocol import worker as wire
 from vpoller_like.protocol.encoding import Encoding, decode_object, encode

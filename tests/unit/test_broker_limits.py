@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.support.core import Player, Stage, finished, held_run, offer, request_body, safe
+from tests.support.cores import pure_only
 from vpoller_like import files
 from vpoller_like.broker import events as ev
 from vpoller_like.broker import reports, watch
@@ -327,6 +328,7 @@ def test_a_request_that_became_a_task_is_not_answered_twice_after_a_fault() -> N
     assert stage.answer(b"c")["success"] == 0
 
 
+@pure_only
 def test_a_request_that_fails_amid_its_handling_is_answered_and_holds_nothing() -> None:
     """It stayed unanswered and counted, no drain ended, and the stop failed too."""
     stage = Stage()
@@ -497,6 +499,7 @@ def test_freed_memory_is_given_back_from_time_to_time(monkeypatch: pytest.Monkey
     assert times == [float(second) for second in range(50, 100, 5)]
 
 
+@pure_only
 def test_a_request_that_fails_before_it_is_accepted_counts_nowhere() -> None:
     """Its route was left with one task too few, and seemed idle while others waited there."""
     stage = Stage()

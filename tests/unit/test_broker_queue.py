@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.support.core import Player, Stage, offer, request_body, safe
+from tests.support.cores import pure_only
 from vpoller_like.broker.dispatcher import OVERHEAD
 
 
@@ -262,6 +263,7 @@ def test_the_bound_of_bytes_holds_in_the_grace() -> None:
     stage.check()
 
 
+@pure_only
 def test_room_is_looked_for_once_for_each_request(monkeypatch: pytest.MonkeyPatch) -> None:
     stage = Stage()
     Player(stage, slots=0)

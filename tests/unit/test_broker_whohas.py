@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.support.core import Player, Stage, finished, held_run, offer, request_body, safe
-from vpoller_like.broker.task import State
+from vpoller_like.broker.state import State
 from vpoller_like.protocol import worker as wire
 from vpoller_like.protocol.worker import Possession
 

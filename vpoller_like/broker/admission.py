@@ -6,38 +6,35 @@ from collections.abc import Iterator
 
 from vpoller_like.broker.counters import Counters
 from vpoller_like.broker.dispatcher import Dispatcher
+from vpoller_like.broker.entrance import Entrance
 from vpoller_like.broker.events import Request
 from vpoller_like.broker.memory import Memory
 from vpoller_like.broker.plain import PlainDesk
 from vpoller_like.broker.routing import Directory, Route
 from vpoller_like.broker.seekers import Seekers
-from vpoller_like.broker.task import Key, State, Task, id_reused
+from vpoller_like.broker.task import Key, Task, id_reused
 from vpoller_like.config import BrokerSettings
 from vpoller_like.errors import (
     BadRequest,
     Busy,
     ProtocolError,
     RequestError,
-    ShuttingDown,
     UnknownHost,
     UnknownMethod,
     WorkerLost,
 )
-from vpoller_like.protocol.encoding import JSON, encoding_of
+from vpoller_like.protocol.encoding import encoding_of
 from vpoller_like.protocol.reply import ReplyMeta, failure
-from vpoller_like.protocol.request import DEFAULT_PRIORITY, UNSET, Meta, fingerprint
+from vpoller_like.protocol.request import UNSET, Meta, fingerprint
 
 #: A request may have been under way this long, in seconds, when its ``age_ms`` is read.
 TRANSIT = 1.0
-# To find an enumeration's member takes longer than most of what is done with it.
-_QUEUED = State.QUEUED
-_BRACE = ord("{")
 #: Hosts that an error lists at most.
 LISTED_HOSTS = 20
 
 
-class Admission:
-    """Takes requests in. ``numbers`` are what tasks are numbered by."""
+class Admission(Entrance):
+    """Takes all requests in. ``numbers`` are what tasks are numbered by."""
 
     def __init__(
         self,
@@ -51,91 +48,45 @@ class Admission:
         grace_until: float,
         numbers: Iterator[int],
     ) -> None:
+        super().__init__(
+            dispatcher,
+            memory,
+            directory.routes,
+            counters,
+            settings.default_deadline_ms / 1000,
+            numbers,
+        )
         self._directory = directory
-        self._dispatcher = dispatcher
-        self._memory = memory
         self._plain = plain
-        self._counters = counters
-        self._default_deadline = settings.default_deadline_ms / 1000
         self._remember = settings.remember_ms / 1000
         self._max_waiters = settings.max_waiters
         self._grace_until = grace_until
-        self._numbers = numbers
         self._seekers: Seekers | None = None
-        #: Tasks of methods that only plain workers may serve; never swept, never linked.
-        self._plain_route = Route("(plain)", None, 0.0)
-        self.draining = False
-        #: The task that the last request became, if it did.
-        self.begun: Task | None = None
 
     def attach(self, seekers: Seekers) -> None:
         """Let ``seekers`` look for ids that may have been forgotten."""
         self._seekers = seekers
 
-    def request(self, event: Request, now: float) -> None:
-        """Take in one request; it is answered now or later, in every case."""
-        self._counters.requests += 1
-        self.begun = None
-        try:
-            head, body = event.head, event.body
-            meta = head.meta
-            principal = event.principal
-            key, mark = None, None
-            if meta is not None and meta.id is not None:
-                key, mark = (principal, meta.id), _mark(body)
-                if self._known(event, key, mark, now):
-                    return
-            if self.draining:
-                raise ShuttingDown("the broker is shutting down; ask again, or ask another broker")
-            route = self._directory.routes.get((head.method, head.hostname))
-            if route is None or not route.pools:
-                route = self._rare_route(head.method, head.hostname or None, now)
-            route.last_used = now
-            number = next(self._numbers)
-            # A worker may have brought a run along whose number says that it is ours.
-            while number in self._dispatcher.live:
-                number = next(self._numbers)
-            task = self.begun = Task(
-                number,
-                route,
-                body,
-                principal or event.envelope[0],
-                JSON if body[0] == _BRACE else encoding_of(body),
-                now,
-                now + self._default_deadline if meta is None else self._deadline(meta, now),
-                DEFAULT_PRIORITY if meta is None else meta.priority,
-                key,
-                mark,
-                [event],
-                _QUEUED,
-                None,
-                now,
-            )
-            if key is not None and meta is not None and self._may_have_run(meta, now):
-                self._seek(task, now)
-            elif route is self._plain_route:
-                self._dispatcher.open(task)
-                self._plain.ask(task, now)
-            else:
-                self._dispatcher.submit(task, now)
-        except RequestError as error:
-            self.refuse(event, error)
-
     # Ids -------------------------------------------------------------------------------
 
-    def _known(self, event: Request, key: Key, mark: bytes, now: float) -> bool:
+    def mark(self, body: bytes) -> bytes:
+        """Return what is equal for equal requests; raise ``BadRequest`` for what is none."""
+        try:
+            return fingerprint(body)
+        except ProtocolError as error:
+            raise BadRequest(error.message) from error
+
+    def repeated(self, event: Request, key: Key, mark: bytes, now: float) -> None:
         """Join the task, or send the reply, that is known under ``key``."""
         task = self._dispatcher.by_key.get(key)
         if task is not None:
             self._join(task, event, mark, now)
-            return True
+            return
         entry = self._memory.get(key)
-        if entry is None:
-            return False
+        assert entry is not None, "it is known"
         if entry.fingerprint != mark:
             raise id_reused(key)
         self._dispatcher.recall(event, entry, encoding_of(event.body))
-        return True
 
     def _join(self, task: Task, event: Request, mark: bytes, now: float) -> None:
         if task.fingerprint != mark:
@@ -148,10 +99,12 @@ class Admission:
         self._counters.joined += 1
         if task.body is None:
             task.body, task.encoding = event.body, encoding_of(event.body)
-        self._dispatcher.extend_deadline(task, self._deadline(event.head.meta, now))
+        self._dispatcher.extend_deadline(task, self.deadline(event.head.meta, now))
 
-    def _may_have_run(self, meta: Meta, now: float) -> bool:
+    def may_have_run(self, meta: Meta | None, now: float) -> bool:
         """Say whether an id that is not known here may be known to a worker."""
+        if meta is None:
+            return False
         if meta.moved:
             return True
         if meta.age_ms is None:
@@ -160,10 +113,19 @@ class Admission:
             return False
         return self._memory.may_have_forgotten(now - meta.age_ms / 1000 - TRANSIT)
 
+    def seek(self, task: Task, now: float) -> None:
+        """Have others say what becomes of ``task``: workers that may know its id, or plain ones."""
+        if task.route is not self._plain_route:
+            self._seek(task, now)
+            return
+        meta = task.waiters[0].head.meta
+        if task.key is not None and self.may_have_run(meta, now):
+            raise _plain_forgets()
+        self._dispatcher.open(task)
+        self._plain.ask(task, now)
+
     def _seek(self, task: Task, now: float) -> None:
         assert self._seekers is not None
-        if task.route is self._plain_route:
-            raise _plain_forgets()
         self._seekers.require_room(task.route)
         self._dispatcher.require_room(task.route, task.share, len(task.body or b""))
         self._dispatcher.open(task)
@@ -186,7 +148,7 @@ class Admission:
 
     # Routes ----------------------------------------------------------------------------
 
-    def _rare_route(self, method: str, hostname: str | None, now: float) -> Route:
+    def rare_route(self, method: str, hostname: str | None, now: float) -> Route:
         """Return where the request goes that has no served route; raise where nobody serves it.
 
         An empty hostname is none, and so is what a program in C writes for one, unless there
@@ -232,11 +194,6 @@ class Admission:
         ]
         return [task for route in routes for task in route.queue]
 
-    def _deadline(self, meta: Meta | None, now: float) -> float:
-        if meta is None or meta.deadline_ms is None:
-            return now + self._default_deadline
-        return now + meta.deadline_ms / 1000
-
     def refuse(self, event: Request, error: RequestError) -> None:
         """Answer a request that became no task."""
         meta = event.head.meta
@@ -247,10 +204,3 @@ class Admission:
 
 def _plain_forgets() -> WorkerLost:
     return WorkerLost("plain workers remember no ids; an earlier try may have run")
-
-
-def _mark(body: bytes) -> bytes:
-    try:
-        return fingerprint(body)
-    except ProtocolError as error:
-        raise BadRequest(error.message) from error

@@ -9,6 +9,7 @@ from typing import Any
 
 from vpoller_like.broker import events as ev
 from vpoller_like.broker.admission import Admission
+from vpoller_like.broker.compiled import compiled
 from vpoller_like.broker.counters import Counters
 from vpoller_like.broker.dispatcher import Dispatcher
 from vpoller_like.broker.memory import Memory
@@ -16,7 +17,8 @@ from vpoller_like.broker.plain import PlainDesk
 from vpoller_like.broker.roster import Roster
 from vpoller_like.broker.routing import Directory
 from vpoller_like.broker.seekers import Seekers
-from vpoller_like.broker.task import State, Task
+from vpoller_like.broker.state import State
+from vpoller_like.broker.task import Task
 from vpoller_like.config import BrokerSettings
 from vpoller_like.errors import RequestError, ShuttingDown, TaskFailed, WorkerLost
 
@@ -132,13 +134,12 @@ class BrokerCore:
 
         ``on_fault`` is told of it. ``events`` may be drawn while they are handled.
         """
-        handlers = self._handlers
-        for event in events:
-            try:
-                handlers[type(event)](event, now)
-            except Exception as error:
-                self.failed(event, now)
-                on_fault(error, event)
+
+        def failed(error: Exception, event: ev.Event) -> None:
+            self.failed(event, now)
+            on_fault(error, event)
+
+        handle_each(self._handlers, events, now, failed)
         return self._take_actions() if self._out else ()
 
     def _take_actions(self) -> Sequence[ev.Action]:
@@ -266,6 +267,21 @@ class BrokerCore:
             self.seekers.forget(task)
         elif task.state is State.PLAIN:
             self.plain.forget(task)
+
+
+@compiled
+def handle_each(
+    handlers: dict[type[Any], Callable[[Any, float], None]],
+    events: Iterable[ev.Event],
+    now: float,
+    failed: Callable[[Exception, ev.Event], None],
+) -> None:
+    """Hand each event to who handles its type; tell ``failed`` of those where that raised."""
+    for event in events:
+        try:
+            handlers[type(event)](event, now)
+        except Exception as error:
+            failed(error, event)
 
 
 def _broken() -> TaskFailed:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from vpoller_like.broker.compiled import compiled
 
+
+@compiled
 class Counters:
     """Totals since the broker's start."""
 

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from vpoller_like.broker.compiled import compiled
 from vpoller_like.protocol.envelope import Envelope
 from vpoller_like.protocol.request import Head
 from vpoller_like.protocol.worker import Assignment, Attempt, FromBroker, FromWorker
@@ -23,6 +24,7 @@ class Light(msgspec.Struct, frozen=True, gc=False):
 # Events --------------------------------------------------------------------------------
 
 
+@compiled
 class Request(Light, frozen=True):
     """A client asks; and from then on, waits.
 
@@ -147,6 +149,7 @@ Event = (
 # Actions -------------------------------------------------------------------------------
 
 
+@compiled
 class Reply(Light, frozen=True):
     """Send ``body`` to the client behind ``envelope``: the answer to all that it had sent, or
     to one request, by its ``index``, of a batch.
@@ -157,6 +160,7 @@ class Reply(Light, frozen=True):
     index: int | None = None
 
 
+@compiled
 class Give(Light, frozen=True):
     """Send tasks to a worker, in this order; those of several are packed into one TASKS."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterator
 
+from vpoller_like.broker.compiled import compiled
 from vpoller_like.broker.events import Share
 from vpoller_like.broker.task import Task
 
@@ -14,6 +15,7 @@ _Line = OrderedDict[int, Task]
 _AGAIN = None
 
 
+@compiled
 class FairQueue:
     """Tasks that wait for one route.
 

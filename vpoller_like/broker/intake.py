@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
+from vpoller_like.broker.compiled import compiled
 from vpoller_like.broker.counters import Counters
 from vpoller_like.broker.events import Reply, Request
 from vpoller_like.broker.gate import Gate
@@ -51,13 +52,14 @@ class Intake:
         messages = self.messages
         limits = self._max_request, self._max_frames, self._max_batch
         while messages and len(requests) < TURN:
+            if not asks_users:
+                take_usual(messages, requests, TURN, self._max_request, self._max_frames)
+                if not messages or len(requests) >= TURN:
+                    break
             message = messages.popleft()
             found = read(message.frames, message.truncated, *limits)
-            if type(found) is Request and not asks_users:
-                requests.append(found)
-            else:
-                parts = found if isinstance(found, list) else [found]
-                requests.extend(self._let_in(parts, message.user, asks_users))
+            parts = found if isinstance(found, list) else [found]
+            requests.extend(self._let_in(parts, message.user, asks_users))
         return requests
 
     def _let_in(
@@ -72,6 +74,27 @@ class Intake:
                 yield part
             else:
                 self._reply(part)
+
+
+@compiled
+def take_usual(
+    messages: deque[Message],
+    requests: list[Request],
+    most: int,
+    max_request: int,
+    max_frames: int,
+) -> None:
+    """Move from ``messages`` to ``requests`` what is a single request with nothing wrong.
+
+    It ends at the first that may be anything else, and at ``most`` requests.
+    """
+    while messages and len(requests) < most:
+        message = messages[0]
+        found = read(message.frames, message.truncated, max_request, max_frames)
+        if type(found) is not Request:
+            return
+        requests.append(found)
+        messages.popleft()
 
 
 def read_one(

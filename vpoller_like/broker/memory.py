@@ -6,6 +6,7 @@ from collections import deque
 
 import msgspec
 
+from vpoller_like.broker.compiled import compiled
 from vpoller_like.broker.task import Key
 from vpoller_like.protocol.encoding import Encoding
 from vpoller_like.protocol.reply import ReplyMeta
@@ -14,6 +15,7 @@ from vpoller_like.protocol.reply import ReplyMeta
 OVERHEAD = 512
 
 
+@compiled
 class Remembered(msgspec.Struct, frozen=True, gc=False):
     """A reply, as it was written, and what is told with it."""
 
@@ -27,6 +29,7 @@ class Remembered(msgspec.Struct, frozen=True, gc=False):
     finished: float
 
 
+@compiled
 class Memory:
     """Remembers replies for a time, up to a number of bytes and of replies.
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
+from vpoller_like.broker.compiled import compiled
 from vpoller_like.broker.events import Give, Reply
 from vpoller_like.protocol.batch import join_replies
 from vpoller_like.protocol.encoding import encoding_of
@@ -50,6 +51,7 @@ def attempts(items: Sequence[Assignment]) -> list[Attempt]:
     return [Attempt(item.task, item.attempt) for item in items]
 
 
+@compiled
 def reply_messages(replies: Iterable[Reply]) -> list[tuple[bytes, ...]]:
     """Return what is sent for ``replies``: those to one batch together.
 
@@ -57,21 +59,24 @@ def reply_messages(replies: Iterable[Reply]) -> list[tuple[bytes, ...]]:
     """
     messages: list[tuple[bytes, ...]] = []
     batches: dict[Envelope, list[tuple[int, bytes]]] = {}
-    last: Envelope | None = None
-    items: list[tuple[int, bytes]] = []
     for reply in replies:
-        envelope, index = reply.envelope, reply.index
-        if index is None:
-            messages.append((*envelope, reply.body))
-            continue
-        if envelope is not last:
-            last, items = envelope, batches.setdefault(envelope, [])
-        items.append((index, reply.body))
+        if reply.index is None:
+            messages.append((*reply.envelope, reply.body))
+        else:
+            batches.setdefault(reply.envelope, []).append((reply.index, reply.body))
+    if batches:
+        messages.extend(batch_messages(batches))
+    return messages
+
+
+def batch_messages(
+    batches: Mapping[Envelope, list[tuple[int, bytes]]],
+) -> Iterator[tuple[bytes, ...]]:
+    """Yield what is sent for the replies to each batch."""
     for envelope, items in batches.items():
         encoding = encoding_of(items[0][1])
         for part in _cut(items, [len(body) for _, body in items]):
-            messages.append((*envelope, join_replies(part, encoding)))
-    return messages
+            yield (*envelope, join_replies(part, encoding))
 
 
 def _cut(items: list[Item], sizes: list[int]) -> list[list[Item]]:

@@ -8,7 +8,8 @@ from typing import ClassVar
 from vpoller_like.broker.counters import Counters
 from vpoller_like.broker.dispatcher import Dispatcher
 from vpoller_like.broker.events import Action, AskPlain
-from vpoller_like.broker.task import State, Task
+from vpoller_like.broker.state import State
+from vpoller_like.broker.task import Task
 from vpoller_like.errors import BadRequest, Busy, DeadlineExceeded, ProtocolError, TaskFailed
 from vpoller_like.protocol.encoding import Encoding, transcode
 

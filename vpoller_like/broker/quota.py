@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from vpoller_like.broker.compiled import compiled
 from vpoller_like.broker.events import Share
 
 
+@compiled
 class Quota:
     """Requests that are not answered and bytes that wait, by share.
 

@@ -16,7 +16,8 @@ from vpoller_like.broker.memory import Memory
 from vpoller_like.broker.rhythm import Rhythm
 from vpoller_like.broker.routing import Directory, Route
 from vpoller_like.broker.seekers import Seekers
-from vpoller_like.broker.task import State, Task
+from vpoller_like.broker.state import State
+from vpoller_like.broker.task import Task
 from vpoller_like.broker.throttle import Throttle
 from vpoller_like.broker.worker import Worker
 from vpoller_like.config import BrokerSettings
@@ -275,14 +276,7 @@ class Roster:
         items = message.items
         size = len(items[-1].body) if items else 0
         self._acks.owe(worker, message.seq, size, now)
-        held, result = worker.tasks, self._dispatcher.result
-        for item in items:
-            task = held.get(item.task)
-            if task is None or task.attempt != item.attempt:
-                self._counters.late_results += 1
-                continue
-            worker.done += 1
-            result(task, item, now)
+        self._dispatcher.results(worker, items, now)
         self._grant(worker, message.slots, message.ahead, now)
 
     def _heartbeat_heard(self, worker: Worker, message: wire.Heartbeat, now: float) -> None:

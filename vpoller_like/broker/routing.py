@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
+from vpoller_like.broker.compiled import compiled
 from vpoller_like.broker.fair_queue import FairQueue
 from vpoller_like.broker.worker import Worker
 from vpoller_like.protocol.worker import Method, Offer
@@ -27,6 +28,7 @@ MANY_DEPARTED = 1000
 DEPARTED_BYTES = 8 << 20
 
 
+@compiled
 class Pool:
     """Workers that offer the same methods for the same hosts."""
 
@@ -140,6 +142,7 @@ def _turn(routes: OrderedDict[Route, None]) -> Route:
     return route
 
 
+@compiled
 class Route:
     """A method and a hostname, the pools that serve them, and the tasks that wait."""
 

@@ -9,7 +9,8 @@ from vpoller_like.broker.counters import Counters
 from vpoller_like.broker.dispatcher import Dispatcher
 from vpoller_like.broker.events import Action, Tell
 from vpoller_like.broker.routing import Directory, Route
-from vpoller_like.broker.task import State, Task, id_reused
+from vpoller_like.broker.state import State
+from vpoller_like.broker.task import Task, id_reused
 from vpoller_like.broker.timetable import Timetable
 from vpoller_like.broker.worker import Worker
 from vpoller_like.errors import Busy, WorkerLost

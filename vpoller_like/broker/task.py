@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import enum
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from vpoller_like.broker.compiled import compiled
 from vpoller_like.broker.events import Request, Share
+from vpoller_like.broker.state import State
 from vpoller_like.errors import IdReused
 from vpoller_like.protocol.encoding import Encoding
 
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from vpoller_like.broker.routing import Route
     from vpoller_like.broker.worker import Worker
 
+#: What a waiting task costs beside its body, in bytes.
+OVERHEAD = 1024
 #: Whose id, and the id.
 Key = tuple[str, str]
 
@@ -24,18 +27,7 @@ def id_reused(key: Key) -> IdReused:
     return IdReused(f"meta.id {key[1]!r} was used for another request; give each one its own id")
 
 
-class State(enum.Enum):
-    """Where a task is."""
-
-    #: Workers are being asked whether they know its id.
-    SEEKING = "seeking"
-    QUEUED = "queued"
-    RUNNING = "running"
-    #: With a plain REP worker.
-    PLAIN = "plain"
-    DONE = "done"
-
-
+@compiled
 class Task(msgspec.Struct, eq=False, gc=False):
     """A task and all that the broker knows of it. Times are monotonic seconds.
 

@@ -7,6 +7,8 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from typing import Generic, Protocol, TypeVar
 
+from vpoller_like.broker.compiled import compiled
+
 
 class Entered(Protocol):
     """What can be in a timetable, in one at a time."""
@@ -25,6 +27,7 @@ GRAIN = 0.02
 SLACK = 64
 
 
+@compiled
 class Timetable(Generic[T]):
     """Things, each due at a time.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from vpoller_like.broker.compiled import compiled
 from vpoller_like.broker.task import Task
 from vpoller_like.protocol.worker import Assignment, Hello
 
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
     from vpoller_like.broker.routing import Pool
 
 
+@compiled
 class Worker:
     """A registered worker. ``last_heard`` is in monotonic seconds."""
 
