@@ -104,7 +104,7 @@ bench-vsphere: $(READY_BENCH)
 docs: $(READY_DOCS)
 	$(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build
 
-$(READY): setup.cfg pyproject.toml setup.py vpoller_like/transport/_burst.c
+$(READY): setup.cfg pyproject.toml setup.py vpoller_like/transport/_burst.c vpoller_like/broker/_hot.pyx
 	@etc/make-venv $(PYTHON) $(VENV) -e '.[vsphere]'
 	@touch $@
 
@@ -122,6 +122,6 @@ $(READY_DOCS): $(READY)
 
 clean:
 	rm -rf $(VENV) .build build dist docs/_build *.egg-info
-	rm -f vpoller_like/transport/*.so
+	rm -f vpoller_like/transport/*.so vpoller_like/broker/*.so
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .grimp_cache .coverage
 	find vpoller_like workers tests etc docs -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,18 +1,80 @@
-"""The optional C extension; everything else is in setup.cfg.
+"""The optional C extensions; everything else is in setup.cfg.
 
-Where it cannot be built, for lack of a compiler or of Python's headers, vpoller is installed
-without, and does the same in pure Python.
+Where one cannot be built, for lack of a compiler, of Python's headers or of Cython, vpoller is
+installed without, and does the same in pure Python.
 """
 
-from setuptools import Extension, setup
+from __future__ import annotations
 
-setup(
-    ext_modules=[
-        Extension(
-            "vpoller_like.transport._burst",
-            ["vpoller_like/transport/_burst.c"],
-            libraries=["dl"],
-            optional=True,
-        )
-    ]
+import shutil
+import zlib
+from pathlib import Path
+
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+from setuptools.errors import CompileError
+
+BURST = Extension(
+    "vpoller_like.transport._burst",
+    ["vpoller_like/transport/_burst.c"],
+    libraries=["dl"],
+    optional=True,
 )
+HOT_SOURCE = Path("vpoller_like/broker/_hot.pyx")
+HOT = Extension(
+    "vpoller_like.broker._hot",
+    [str(HOT_SOURCE)],
+    # What a debugger would need of C that nobody wrote takes half of the compiler's time.
+    extra_compile_args=["-g0"],
+    optional=True,
+)
+
+
+class BuildOnce(build_ext):
+    """Builds ``_hot`` for as long as its source is the same: it takes half a minute."""
+
+    def build_extension(self, ext: Extension) -> None:
+        """Build an extension; of ``_hot``, take what ``build`` keeps of this very source."""
+        if ext is not HOT:
+            super().build_extension(ext)
+            return
+        target = Path(self.get_ext_fullpath(ext.name))
+        kept = marked_source().with_name(target.name)
+        if self.force or not kept.exists():
+            # One that is there may be younger than this source, and of another.
+            target.unlink(missing_ok=True)
+            self._translate_and_compile(ext)
+            shutil.copy2(target, kept)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(kept, target)
+
+    def _translate_and_compile(self, ext: Extension) -> None:
+        # Only CompileError is forgiven where an extension is optional.
+        from Cython.Compiler.Errors import CompileError as TranslationError
+
+        ext.sources = [str(marked_source())]
+        try:
+            super().build_extension(ext)
+        except TranslationError as error:
+            raise CompileError(str(error)) from error
+
+
+def marked_source() -> Path:
+    """Write ``_hot``'s source with its digest, which compiled.py compares; return that file.
+
+    Raises ``CompileError`` where Cython is missing.
+    """
+    try:
+        from Cython import __version__
+    except ImportError as error:
+        raise CompileError("Cython is not here: pip install 'cython>=3.1,<4'") from error
+    source = HOT_SOURCE.read_bytes()
+    digest = f"{zlib.crc32(source):08x}"
+    marked = Path("build", f"core-{digest}-cython-{__version__}", HOT_SOURCE)
+    if not marked.exists():
+        marked.parent.mkdir(parents=True, exist_ok=True)
+        marked.write_bytes(source + f'\n#: Of the source.\nSOURCE = "{digest}"\n'.encode())
+    return marked
+
+
+setup(ext_modules=[BURST, HOT], cmdclass={"build_ext": BuildOnce})

@@ -1,4 +1,4 @@
-"""A wheel is built with a C compiler and without one, and what it installs works."""
+"""A wheel is built with a C compiler or Cython and without, and what it installs works."""
 
 from __future__ import annotations
 
@@ -14,34 +14,46 @@ import pytest
 from tests.support.tools import missing, require_tool
 
 ROOT = Path(__file__).resolve().parents[2]
-NEEDED = ("setup.py", "setup.cfg", "pyproject.toml", "README.rst", "LICENSE")
+NEEDED = ("setup.py", "setup.cfg", "pyproject.toml", "MANIFEST.in", "README.rst", "LICENSE")
 _BUILD = "import sys; from setuptools import build_meta as b; b.build_wheel(sys.argv[1])"
 _SHOW = """
+from vpoller_like.broker.compiled import KIND
+from vpoller_like.broker.events import Request
 from vpoller_like.transport import burst
 from vpoller_like.transport.port import Port
 import sys, zmq
 context = zmq.Context()
 port = Port(context.socket(zmq.ROUTER))
 print(burst.KIND, burst.__file__.startswith(sys.argv[1]), port.send((b"nobody", b"")).name)
+print(KIND, Request.__module__)
 port.close()
 context.term()
 """
+#: What the package's extensions are called.
+EXTENSIONS = ["broker/_hot", "transport/_burst"]
 
 
-def built(place: Path, compiler: str) -> Path:
-    """Build a wheel from a copy of the sources; return it."""
+def built(place: Path, compiler: str, path: str = "") -> Path:
+    """Build a wheel from a copy of the sources, with ``path`` as PYTHONPATH; return it."""
     sources = place / "sources"
     sources.mkdir()
     for name in NEEDED:
         shutil.copy(ROOT / name, sources)
     for package in ("vpoller_like", "workers"):
-        ignored = shutil.ignore_patterns("__pycache__", "*.so", "*.new")
+        ignored = shutil.ignore_patterns("__pycache__", "*.so", "*.new", "_hot.c")
         shutil.copytree(ROOT / package, sources / package, ignore=ignored)
     done = subprocess.run(
         # What pip calls, but in this environment: pip would install setuptools first.
         [sys.executable, "-c", _BUILD, str(place)],
         cwd=sources,
-        env={**os.environ, "CC": compiler, "LDSHARED": f"{compiler} -shared"},
+        # Nobody runs it for its speed, and without that it is built in a third of the time.
+        env={
+            **os.environ,
+            "CC": compiler,
+            "LDSHARED": f"{compiler} -shared",
+            "CFLAGS": "-O0",
+            "PYTHONPATH": path,
+        },
         capture_output=True,
         text=True,
         timeout=100,
@@ -79,17 +91,36 @@ def _is_there(module: str) -> bool:
     return found.returncode == 0
 
 
+def extensions(wheel: Path) -> list[str]:
+    """Return what of the installed package is compiled, and check that no source of it is."""
+    place = wheel.parent / "installed" / "vpoller_like"
+    assert not [path for path in place.rglob("*") if path.suffix in (".c", ".pyx")]
+    return sorted(str(path.relative_to(place)).partition(".")[0] for path in place.rglob("*.so"))
+
+
 def test_a_wheel_built_without_a_compiler_works_in_pure_python(tmp_path: Path) -> None:
     wheel = built(tmp_path, "/nonexistent/cc")
-    assert installed(wheel) == "pure True DONE"
-    assert not list((tmp_path / "installed").rglob("*.so"))
+    assert installed(wheel) == "pure True DONE\npure vpoller_like.broker.events"
+    assert extensions(wheel) == []
 
 
-def test_a_wheel_built_with_a_compiler_has_the_extension(tmp_path: Path) -> None:
+def test_a_wheel_built_with_a_compiler_has_the_extensions(tmp_path: Path) -> None:
     compiler = require_tool("cc", "gcc")
     header = Path(sysconfig.get_path("include"), "Python.h")
     if not header.exists():
         missing(f"{header} is not here: install Debian's python3-dev")
+    if not _is_there("Cython"):
+        missing("Cython is not here: pip install 'cython>=3.1,<4'")
     wheel = built(tmp_path, compiler)
-    assert installed(wheel) == "c True DONE"
-    assert list((tmp_path / "installed" / "vpoller_like" / "transport").glob("_burst.*.so"))
+    assert installed(wheel) == "c True DONE\nc vpoller_like.broker._hot"
+    assert extensions(wheel) == EXTENSIONS
+
+
+def test_without_cython_the_rest_is_built_and_the_core_is_pure(tmp_path: Path) -> None:
+    require_tool("cc", "gcc")
+    hidden = tmp_path / "hidden" / "Cython"
+    hidden.mkdir(parents=True)
+    (hidden / "__init__.py").write_text("raise ImportError('it is hidden')")
+    wheel = built(tmp_path, "cc", path=str(hidden.parent))
+    assert installed(wheel).splitlines()[1] == "pure vpoller_like.broker.events"
+    assert "broker/_hot" not in extensions(wheel)

@@ -12,6 +12,7 @@ import pytest
 
 from tests.support.cli import FakeClient, Vpoller, client, vpoller
 from vpoller_like import __version__
+from vpoller_like.broker import compiled
 from vpoller_like.cli import dev
 from vpoller_like.cli.main import VERBS
 from vpoller_like.cli.session import Session
@@ -38,7 +39,8 @@ def _python(*arguments: str, **options: str) -> subprocess.CompletedProcess[str]
 def test_the_version_is_told(vpoller: Vpoller) -> None:
     assert vpoller("--version").out == f"vpoller {__version__}\n"
     told = vpoller("version").data
-    assert (told["vpoller"], told["transport"]) == (__version__, burst.KIND)
+    assert told["vpoller"] == __version__
+    assert (told["transport"], told["core"]) == (burst.KIND, compiled.KIND)
 
 
 def test_help_lists_every_verb(vpoller: Vpoller) -> None:

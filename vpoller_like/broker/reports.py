@@ -10,10 +10,11 @@ from typing import Any
 import msgspec
 
 from vpoller_like import __version__
+from vpoller_like.broker import compiled
 from vpoller_like.broker.core import BrokerCore
 from vpoller_like.broker.named import process_of
 from vpoller_like.broker.routing import Pool
-from vpoller_like.broker.task import State
+from vpoller_like.broker.state import State
 from vpoller_like.broker.worker import Worker
 from vpoller_like.protocol.worker import Method, Offer
 from vpoller_like.transport import burst
@@ -29,6 +30,7 @@ def status(
     return {
         "version": __version__,
         "transport": burst.KIND,
+        "core": compiled.KIND,
         "pid": os.getpid(),
         "epoch": core.epoch,
         "clock_s": round(time.time(), 3),

@@ -16,11 +16,13 @@ from vpoller_like.cli.output import emit, output_option
 def command(output: str | None) -> None:
     """Show the versions of vpoller, Python and the libraries used.
 
-    transport is c where messages are read and written by the C extension, and pure in Python.
+    transport is c where messages are read and written by the C extension, and pure in Python;
+    core likewise, for what each request goes through in a broker.
     """
     # Here, so that `--help` does not wait for zmq.
+    from vpoller_like.broker import compiled
     from vpoller_like.transport import burst
 
     libraries = {name: version(name) for name in ("pyzmq", "msgspec", "msgpack", "click")}
     versions = {"vpoller": __version__, "python": platform.python_version(), **libraries}
-    emit({**versions, "transport": burst.KIND}, output)
+    emit({**versions, "transport": burst.KIND, "core": compiled.KIND}, output)

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from importlib.metadata import version
 
 from vpoller_like import errors
+from vpoller_like.broker import compiled
 from vpoller_like.cli.checks.finding import Finding, Reporter
 from vpoller_like.config import Settings
 from vpoller_like.transport import burst, versions
@@ -33,6 +34,7 @@ def check(settings: Settings) -> Iterator[Finding]:
     yield python()
     yield libzmq(versions.libzmq(), versions.has_curve())
     yield transport(burst.KIND, burst.REASON)
+    yield core(compiled.KIND, compiled.REASON)
     yield clock(time.time(), os.stat(errors.__file__).st_mtime)
     yield files(settings, *resource.getrlimit(resource.RLIMIT_NOFILE))
 
@@ -62,6 +64,13 @@ def transport(kind: str, reason: str) -> Finding:
     if kind == "c":
         return report.ok("the C extension reads and writes messages")
     return report.ok(f"messages are read and written in pure Python, which is slower: {reason}")
+
+
+def core(kind: str, reason: str) -> Finding:
+    """Say what a broker's requests go through; ``reason`` is why that is not the C extension."""
+    if kind == "c":
+        return report.ok("a broker's requests go through the C extension")
+    return report.ok(f"a broker's requests go through pure Python, which is slower: {reason}")
 
 
 def clock(now: float, installed: float) -> Finding:
