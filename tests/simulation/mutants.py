@@ -246,12 +246,12 @@ def a_worker_never_forgets() -> Iterator[None]:
 def a_worker_is_found_by_chance() -> Iterator[None]:
     find = Pool.find
 
-    def lucky(self: Pool, method: str) -> Worker | None:
+    def lucky(self: Pool, method: str, pace: float) -> Worker | None:
         names = list(self._free)
         random.SystemRandom().shuffle(names)
         for name in names:
             self._free.move_to_end(name)
-        return find(self, method)
+        return find(self, method, pace)
 
     with patch.object(Pool, "find", lucky):
         yield

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from tests.support.core import Player, Stage, offer, safe
+from tests.support.core import Player, Stage, offer, request_body, safe
+from vpoller_like.broker import events as ev
+from vpoller_like.protocol.request import parse_head
 
 
 def test_no_more_tasks_are_given_than_there_are_slots() -> None:
@@ -141,3 +143,67 @@ def test_tasks_of_one_round_carry_the_session_of_the_last_hello() -> None:
     player.hello()
     stage.ask()
     assert [give.session for give in stage.given] == [2]
+
+
+def _ask_at_once(stage: Stage, count: int) -> None:
+    """Have ``count`` clients' requests arrive in one round."""
+    body = request_body()
+    requests = [ev.Request((b"c%d" % n, b""), body, parse_head(body)) for n in range(count)]
+    faults: list[Exception] = []
+    for action in stage.core.handle_all(requests, stage.now, lambda error, _: faults.append(error)):
+        assert isinstance(action, ev.Give)
+        stage.given.append(action)
+    assert not faults
+
+
+def _pair(stage: Stage, *, ran_us: int, slots: int = 1, ahead: int = 60) -> tuple[Player, Player]:
+    """Return two workers whose tasks are known to take so long."""
+    one = Player(stage, offer(safe("m")), name="1", slots=slots, ahead=ahead)
+    for _ in range(60):
+        stage.ask()
+        one.done(ran_us=ran_us)
+    return one, Player(stage, offer(safe("m")), name="2", slots=slots, ahead=ahead)
+
+
+def test_quick_tasks_that_come_at_once_wake_one_worker() -> None:
+    stage = Stage()
+    one, two = _pair(stage, ran_us=10)
+    _ask_at_once(stage, 12)
+    assert sorted([len(one.inbox), len(two.inbox)]) == [0, 12]
+
+
+def test_the_next_ones_are_for_the_other_worker() -> None:
+    stage = Stage()
+    one, two = _pair(stage, ran_us=10)
+    _ask_at_once(stage, 12)
+    _ask_at_once(stage, 12)
+    assert [len(one.inbox), len(two.inbox)] == [12, 12]
+
+
+def test_no_worker_gets_more_at_once_than_takes_as_long_as_to_wake_another() -> None:
+    stage = Stage()
+    one, two = _pair(stage, ran_us=60)
+    _ask_at_once(stage, 8)
+    assert [len(one.inbox), len(two.inbox)] == [4, 4]
+
+
+def test_a_worker_that_gets_several_at_once_gets_no_more_than_it_has_room_for() -> None:
+    stage = Stage()
+    one, two = _pair(stage, ran_us=1, ahead=2)
+    _ask_at_once(stage, 9)
+    assert [len(one.inbox), len(two.inbox), stage.core.dispatcher.queued] == [3, 3, 3]
+
+
+def test_slow_tasks_that_come_at_once_are_for_each_worker_in_turn() -> None:
+    stage = Stage()
+    one, two = _pair(stage, ran_us=1000, slots=4)
+    _ask_at_once(stage, 8)
+    assert [len(one.inbox), len(two.inbox)] == [4, 4]
+
+
+def test_tasks_of_which_nobody_knows_how_long_they_take_are_for_each_worker_in_turn() -> None:
+    stage = Stage()
+    one = Player(stage, offer(safe("m")), name="1", slots=1, ahead=60)
+    two = Player(stage, offer(safe("m")), name="2", slots=1, ahead=60)
+    _ask_at_once(stage, 8)
+    assert [len(one.inbox), len(two.inbox)] == [4, 4]

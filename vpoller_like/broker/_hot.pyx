@@ -62,6 +62,7 @@ cdef Py_ssize_t OVERHEAD = 1024
 # What a remembered reply costs beside its body.
 cdef Py_ssize_t REMEMBERING = 512
 cdef double GRAIN = 0.02
+cdef double SPELL = 0.0002
 cdef Py_ssize_t SLACK = 64
 
 
@@ -791,6 +792,7 @@ cdef class Pool:
     cdef readonly long slots
     cdef readonly object quick, careful
     cdef Ring free, spare
+    cdef Worker _last
     cdef set _retry_safe
     cdef dict _hosts
     cdef bint _careful_next
@@ -854,12 +856,18 @@ cdef class Pool:
         if worker.ring == <void *>self.free or worker.ring == <void *>self.spare:
             leave_ring(worker)
 
-    cpdef Worker find(self, method):
+    cpdef Worker find(self, method, double pace):
+        cdef Worker last = self._last
+        if last is not None and last.giving is not None and pace:
+            if len(last.giving) * pace < SPELL and has_room(last) and method in self._retry_safe:
+                return last
         if self.free.first != NULL:
-            return self.free.turn()
-        if self.spare.first != NULL and method in self._retry_safe:
-            return self.spare.turn()
-        return None
+            self._last = self.free.turn()
+        elif self.spare.first != NULL and method in self._retry_safe:
+            self._last = self.spare.turn()
+        else:
+            return None
+        return self._last
 
     cpdef void wait(self, Route route) except *:
         if route.method in self._retry_safe:
@@ -886,6 +894,12 @@ cdef class Pool:
         self.slots -= worker.placed_slots
         worker.placed_slots = 0
         self._take_out(worker)
+        if self._last is worker:
+            self._last = None
+
+
+cdef bint has_room(Worker worker) noexcept:
+    return not worker.draining and worker.slots + worker.ahead > len(worker.tasks)
 
 
 cdef Route turn(routes):
@@ -932,7 +946,7 @@ cdef class Route:
         cdef Worker worker
         while self._ready:
             pool = self._ready[0]
-            worker = pool.find(self.method)
+            worker = pool.find(self.method, self.pace)
             if worker is not None:
                 if len(self._ready) > 1:
                     self._ready.append(self._ready.pop(0))
@@ -1129,12 +1143,12 @@ cdef class Flow:
             if not route.queue.size:
                 route.ready_again(pool)
                 continue
-            worker = pool.find(route.method)
+            worker = pool.find(route.method, route.pace)
             assert worker is not None, "a route is named only where there is room for it"
             self._give_next(worker, route, now)
             alone = len(pool.quick) + len(pool.careful) == 1
             while alone and route.queue.size:
-                worker = pool.find(route.method)
+                worker = pool.find(route.method, route.pace)
                 if worker is None:
                     break
                 self._give_next(worker, route, now)

@@ -125,12 +125,15 @@ class Flow(ABC):
             if not route.queue.size:
                 route.ready_again(pool)
                 continue
-            worker = pool.find(route.method)
+            worker = pool.find(route.method, route.pace)
             assert worker is not None, "a route is named only where there is room for it"
             self._give_next(worker, route, now)
             # Where no other one waits it is its turn again.
             alone = len(pool.quick) + len(pool.careful) == 1
-            while alone and route.queue.size and (worker := pool.find(route.method)):
+            while alone and route.queue.size:
+                worker = pool.find(route.method, route.pace)
+                if worker is None:
+                    break
                 self._give_next(worker, route, now)
 
     def serve_route(self, route: Route, now: float) -> None:

@@ -25,6 +25,9 @@ MANY_ROUTES = 10_000
 #: Pools without a worker that are remembered at most, and the bytes of their offers together:
 #: who comes and goes with ever new offers leaves one behind each time.
 MANY_DEPARTED = 1000
+#: Seconds of quick tasks that are given to one worker in a round before it is another one's turn:
+#: to wake a worker takes about as long.
+SPELL = 0.0002
 DEPARTED_BYTES = 8 << 20
 
 
@@ -42,6 +45,8 @@ class Pool:
         #: Workers with a free slot, and workers that would hold a quick task more.
         self._free: OrderedDict[str, Worker] = OrderedDict()
         self._spare: OrderedDict[str, Worker] = OrderedDict()
+        #: Who was found last.
+        self._last: Worker | None = None
         #: Routes that found no worker here, whose method is retry_safe, and is not.
         self.quick: OrderedDict[Route, None] = OrderedDict()
         self.careful: OrderedDict[Route, None] = OrderedDict()
@@ -87,12 +92,18 @@ class Pool:
             self._free.pop(name, None)
             self._spare.pop(name, None)
 
-    def find(self, method: str) -> Worker | None:
+    def find(self, method: str, pace: float) -> Worker | None:
         """Return a worker that has room for a task of ``method``, each in turn.
 
-        A method that is not ``retry_safe`` is given only against a free slot: what waits
-        in a worker that dies counts as possibly run.
+        A turn is a task; of tasks that take ``pace`` seconds, known to be few, it is as many as
+        wake no other worker for less than that costs. A method that is not ``retry_safe`` is
+        given only against a free slot: what waits in a worker that dies counts as possibly run.
         """
+        last = self._last
+        if last is not None and last.giving is not None and pace:
+            goes_on = len(last.giving) * pace < SPELL and last.room > 0
+            if goes_on and self.methods[method].retry_safe:
+                return last
         if self._free:
             lane = self._free
         elif self._spare and self.methods[method].retry_safe:
@@ -102,7 +113,8 @@ class Pool:
         name = next(iter(lane))
         if len(lane) > 1:
             lane.move_to_end(name)
-        return lane[name]
+        worker = self._last = lane[name]
+        return worker
 
     def wait(self, route: Route) -> None:
         """Tell ``route`` when a worker here has room."""
@@ -132,6 +144,8 @@ class Pool:
         worker.placed_slots = 0
         self._free.pop(worker.instance, None)
         self._spare.pop(worker.instance, None)
+        if self._last is worker:
+            self._last = None
 
 
 def _turn(routes: OrderedDict[Route, None]) -> Route:
@@ -179,7 +193,7 @@ class Route:
         """Return a worker that has room for a task of this route, its pools in turn."""
         while self._ready:
             pool = self._ready[0]
-            worker = pool.find(self.method)
+            worker = pool.find(self.method, self.pace)
             if worker is not None:
                 if len(self._ready) > 1:
                     self._ready.rotate(-1)
