@@ -1,4 +1,4 @@
-# cython: language_level=3, boundscheck=False, wraparound=False, nonecheck=True
+# cython: language_level=3, wraparound=False, nonecheck=True
 # cython: auto_pickle=False, always_allow_keywords=True
 """What each request goes through, in C.
 
@@ -248,6 +248,8 @@ cdef class Quota:
 
     cpdef void give_back(self, share) except *:
         cdef Account account = self._accounts[share]
+        if not account.requests:
+            raise KeyError(share)
         account.requests -= 1
         self.settle(account)
 
@@ -270,8 +272,11 @@ cdef class Quota:
         account.bytes += size
 
     cpdef void release(self, share, Py_ssize_t size) except *:
-        cdef Account account = self._accounts[share]
+        cdef Account account
         self.bytes -= size
+        account = self._accounts[share]
+        if not account.bytes:
+            raise KeyError(share)
         account.bytes -= size
         self.settle(account)
 
@@ -390,15 +395,8 @@ cdef class Line:
         Py_DECREF(task)
 
     def __dealloc__(self):
-        cdef void *at = self.first
-        cdef void *following
-        while at != NULL:
-            following = (<Task>at).behind
-            (<Task>at).ahead = (<Task>at).behind = (<Task>at).line = NULL
-            Py_DECREF(<Task>at)
-            at = following
-
-
+        while self.first != NULL:
+            self.remove(<Task>self.first)
 
 
 @cython.final
@@ -456,6 +454,12 @@ cdef class Level:
         del self.lines[line.share]
 
 
+cdef void require_free(Task task) except *:
+    """Raise where ``task`` waits already: in two chains at once it would tear both."""
+    if task.line != NULL:
+        raise ValueError(f"task {task.number} waits already")
+
+
 @cython.final
 cdef class FairQueue:
     # By priority.
@@ -496,10 +500,12 @@ cdef class FairQueue:
         self._top = self._levels[max(self._levels)] if self._levels else None
 
     cpdef void push(self, Task task) except *:
+        require_free(task)
         self._level(task.priority).line(task.share).append(task)
         self.size += 1
 
     cpdef void push_front(self, Task task) except *:
+        require_free(task)
         cdef Level level = self._level(task.priority)
         # Of no share: it is nobody's turn.
         cdef Line line = level.line(None)
@@ -527,10 +533,13 @@ cdef class FairQueue:
         if task.line == NULL:
             raise KeyError(task.number)
         cdef Line line = <Line>task.line
+        cdef Level level = self._levels[task.priority]
+        if level.lines.get(line.share) is not line:
+            raise KeyError(task.number)
         line.remove(task)
         self.size -= 1
         if line.first == NULL:
-            self._close_line(self._level(task.priority), line, task.priority)
+            self._close_line(level, line, task.priority)
 
     cdef void _close_line(self, Level level, Line line, long priority) except *:
         level.remove(line)
@@ -583,13 +592,8 @@ cdef class Bucket:
         return found
 
     def __dealloc__(self):
-        cdef void *at = self.first
-        cdef void *following
-        while at != NULL:
-            following = (<Task>at).later
-            (<Task>at).sooner = (<Task>at).later = (<Task>at).bucket = NULL
-            Py_DECREF(<Task>at)
-            at = following
+        while self.first != NULL:
+            self.remove(<Task>self.first)
 
 
 @cython.final
@@ -623,8 +627,15 @@ cdef class Timetable:
 
     cpdef void set(self, thing, double due) except *:
         cdef Bucket bucket
+        cdef double grains = due / GRAIN
+        cdef long long slot
+        if -1e18 < grains < 1e18:
+            slot = <long long>grains + 1
+        else:
+            # It raises, as what is no number at all does.
+            slot = int(grains) + 1
         self.cancel(thing)
-        bucket = self._bucket(<long long>(due / GRAIN) + 1)
+        bucket = self._bucket(slot)
         if type(thing) is Task:
             bucket.add(<Task>thing)
         else:
@@ -661,13 +672,18 @@ cdef class Timetable:
 
     def pop_due(self, double now):
         cdef Bucket bucket
+        cdef Task task
         while self._order and self._order[0] * GRAIN <= now:
             slot = self._order[0]
             bucket = self._buckets.get(slot)
             if bucket is None:
                 heapq.heappop(self._order)
                 continue
-            for thing in bucket.things():
+            while bucket.first != NULL:
+                task = <Task>bucket.first
+                self.cancel_task(task)
+                yield task
+            for thing in list(bucket.others.values()):
                 # It may have been taken out meanwhile.
                 if thing.slot == slot:
                     self.cancel(thing)
