@@ -315,7 +315,7 @@ class Course:
 
     def feed(self, *events: Any) -> None:
         actions = self.core.handle_all(
-            events, self.now, lambda error, _: self.log.append((type(error).__name__, str(error)))
+            events, self.now, lambda error, _: self.log.append(type(error).__name__)
         )
         for action in actions:
             self.log.append(self.fields(action))
