@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import ctypes
 import importlib
-import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.support.extensions import need
 from tests.support.toolchains import shared_library
-from tests.support.tools import missing
 from vpoller_like.transport import burst
 from vpoller_like.transport.message import Message, Sent
 
@@ -20,13 +19,7 @@ _SOURCE = Path(__file__).with_name("fake_libzmq.c")
 
 def need_extension() -> Any:
     """Return the C extension; without one, fail where it could have been built."""
-    try:
-        return burst.extension()
-    except ImportError as error:
-        reason = f"{error}: build it with `python setup.py build_ext --inplace`"
-        if shutil.which("cc") or shutil.which("gcc"):
-            pytest.fail(reason, pytrace=False)
-        missing(reason)
+    return need(burst.extension)
 
 
 def use(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:

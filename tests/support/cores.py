@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.tools import missing
+from tests.support.extensions import need
 from vpoller_like.broker import compiled
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -25,13 +24,7 @@ pure_only = pytest.mark.skipif(
 
 def need_core() -> Any:
     """Return the compiled core; without one, fail where it could have been built."""
-    try:
-        return compiled.extension()
-    except ImportError as error:
-        reason = f"{error}: build it with `python setup.py build_ext --inplace`"
-        if shutil.which("cc") or shutil.which("gcc"):
-            pytest.fail(reason, pytrace=False)
-        missing(reason)
+    return need(compiled.extension)
 
 
 def in_pure_python(*arguments: str, timeout: float) -> subprocess.CompletedProcess[str]:

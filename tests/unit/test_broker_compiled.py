@@ -3,33 +3,25 @@
 from __future__ import annotations
 
 import importlib
-import os
 import pkgutil
-import subprocess
-import sys
 import types
 from typing import Any
 
 import pytest
 
 from tests.support.cores import need_core
+from tests.support.extensions import shown
 from vpoller_like import broker
 from vpoller_like.broker import compiled
 
-_SHOW = "from vpoller_like.broker import compiled; print(compiled.KIND, compiled.REASON)"
-
-
-def shown(**environment: str) -> str:
-    whole = {key: value for key, value in os.environ.items() if key != "VPOLLER_PURE"}
-    return subprocess.check_output(
-        [sys.executable, "-c", _SHOW], env=whole | environment, text=True, timeout=60
-    ).strip()
+_MODULE = "vpoller_like.broker.compiled"
 
 
 def test_it_runs_where_it_is_and_pure_python_where_that_is_asked_for() -> None:
     need_core()
-    assert shown() == shown(VPOLLER_PURE="0") == shown(VPOLLER_PURE="") == "c"
-    assert shown(VPOLLER_PURE="1") == "pure VPOLLER_PURE is set"
+    assert shown(_MODULE) == "c"
+    assert shown(_MODULE, VPOLLER_PURE="0") == shown(_MODULE, VPOLLER_PURE="") == "c"
+    assert shown(_MODULE, VPOLLER_PURE="1") == "pure VPOLLER_PURE is set"
 
 
 def test_all_that_is_there_twice_is_of_one_kind() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import importlib
-import os
 import subprocess
 import sys
 import threading
@@ -19,6 +18,7 @@ import zmq.backend
 
 from tests.support.bursting import work
 from tests.support.bursts import FakeLibzmq, need_extension
+from tests.support.extensions import shown
 from vpoller_like.transport import burst
 from vpoller_like.transport.context import new_context
 from vpoller_like.transport.message import Message, Sent
@@ -521,20 +521,14 @@ def test_what_is_not_libzmq_is_refused() -> None:
 
 # Which one runs ---------------------------------------------------------------------------
 
-_SHOW = "from vpoller_like.transport import burst; print(burst.KIND, burst.REASON)"
-
-
-def shown(**environment: str) -> str:
-    whole = {key: value for key, value in os.environ.items() if key != "VPOLLER_PURE"}
-    return subprocess.check_output(
-        [sys.executable, "-c", _SHOW], env=whole | environment, text=True, timeout=60
-    ).strip()
+_MODULE = "vpoller_like.transport.burst"
 
 
 def test_the_extension_runs_where_it_is_and_pure_python_where_that_is_asked_for() -> None:
     need_extension()
-    assert shown() == shown(VPOLLER_PURE="0") == shown(VPOLLER_PURE="") == "c"
-    assert shown(VPOLLER_PURE="1") == "pure VPOLLER_PURE is set"
+    assert shown(_MODULE) == "c"
+    assert shown(_MODULE, VPOLLER_PURE="0") == shown(_MODULE, VPOLLER_PURE="") == "c"
+    assert shown(_MODULE, VPOLLER_PURE="1") == "pure VPOLLER_PURE is set"
 
 
 def test_an_extension_of_another_version_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
