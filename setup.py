@@ -20,29 +20,34 @@ BURST = Extension(
     libraries=["dl"],
     optional=True,
 )
-HOT_SOURCE = Path("vpoller_like/broker/_hot.pyx")
-HOT = Extension(
-    "vpoller_like.broker._hot",
-    [str(HOT_SOURCE)],
-    # What a debugger would need of C that nobody wrote takes half of the compiler's time.
-    extra_compile_args=["-g0"],
-    optional=True,
-)
+#: What is there twice, in Python and in C: see vpoller_like/compiled.py.
+HOT = [
+    Extension(
+        f"vpoller_like.{package}._hot",
+        [f"vpoller_like/{package}/_hot.pyx"],
+        # What a debugger would need of C that nobody wrote takes half of the compiler's time.
+        extra_compile_args=["-g0"],
+        optional=True,
+    )
+    for package in ("broker",)
+]
 
 
 class BuildOnce(build_ext):
-    """Builds ``_hot`` for as long as its source is the same: it takes half a minute."""
+    """Builds a ``_hot`` for as long as its source is the same: it takes half a minute."""
 
     def build_extension(self, ext: Extension) -> None:
-        """Build an extension; of ``_hot``, take what ``build`` keeps of this very source."""
-        if ext is not HOT:
+        """Build an extension; of a ``_hot``, take what ``build`` keeps of this very source."""
+        if ext not in HOT:
             super().build_extension(ext)
             return
         target = Path(self.get_ext_fullpath(ext.name))
-        kept = marked_source().with_name(target.name)
+        marked = marked_source(Path(ext.sources[0]))
+        # One that is there may be younger than this source, and of another; or be in use.
+        target.unlink(missing_ok=True)
+        kept = marked.with_name(target.name)
         if self.force or not kept.exists():
-            # One that is there may be younger than this source, and of another.
-            target.unlink(missing_ok=True)
+            ext.sources = [str(marked)]
             self._translate_and_compile(ext)
             shutil.copy2(target, kept)
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -52,15 +57,14 @@ class BuildOnce(build_ext):
         # Only CompileError is forgiven where an extension is optional.
         from Cython.Compiler.Errors import CompileError as TranslationError
 
-        ext.sources = [str(marked_source())]
         try:
             super().build_extension(ext)
         except TranslationError as error:
             raise CompileError(str(error)) from error
 
 
-def marked_source() -> Path:
-    """Write ``_hot``'s source with its digest, which compiled.py compares; return that file.
+def marked_source(path: Path) -> Path:
+    """Write the source at ``path`` with its digest, which compiled.py compares; return that file.
 
     Raises ``CompileError`` where Cython is missing.
     """
@@ -68,13 +72,13 @@ def marked_source() -> Path:
         from Cython import __version__
     except ImportError as error:
         raise CompileError("Cython is not here: pip install 'cython>=3.1,<4'") from error
-    source = HOT_SOURCE.read_bytes()
+    source = path.read_bytes()
     digest = f"{zlib.crc32(source):08x}"
-    marked = Path("build", f"core-{digest}-cython-{__version__}", HOT_SOURCE)
+    marked = Path("build", f"core-{digest}-cython-{__version__}", path)
     if not marked.exists():
         marked.parent.mkdir(parents=True, exist_ok=True)
         marked.write_bytes(source + f'\n#: Of the source.\nSOURCE = "{digest}"\n'.encode())
     return marked
 
 
-setup(ext_modules=[BURST, HOT], cmdclass={"build_ext": BuildOnce})
+setup(ext_modules=[BURST, *HOT], cmdclass={"build_ext": BuildOnce})

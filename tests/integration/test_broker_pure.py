@@ -11,7 +11,7 @@ _TEST = """
 import sys, pytest
 from vpoller_like.broker import compiled
 code = pytest.main(["-q", "-p", "no:xdist", *sys.argv[1:]])
-print("the core was", compiled.KIND)
+print("the core was", compiled.TWINS.kind)
 sys.exit(code)
 """
 
@@ -19,7 +19,7 @@ sys.exit(code)
 @pytest.fixture(autouse=True)
 def _compiled() -> None:
     need_core()
-    if compiled.KIND == "pure":
+    if compiled.TWINS.kind == "pure":
         pytest.skip("all tests are run in pure Python here")
 
 

@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 NEEDED = ("setup.py", "setup.cfg", "pyproject.toml", "MANIFEST.in", "README.rst", "LICENSE")
 _BUILD = "import sys; from setuptools import build_meta as b; b.build_wheel(sys.argv[1])"
 _SHOW = """
-from vpoller_like.broker.compiled import KIND
+from vpoller_like.broker.compiled import TWINS
 from vpoller_like.broker.events import Request
 from vpoller_like.transport import burst
 from vpoller_like.transport.port import Port
@@ -25,7 +25,7 @@ import sys, zmq
 context = zmq.Context()
 port = Port(context.socket(zmq.ROUTER))
 print(burst.KIND, burst.__file__.startswith(sys.argv[1]), port.send((b"nobody", b"")).name)
-print(KIND, Request.__module__)
+print(TWINS.kind, Request.__module__)
 port.close()
 context.term()
 """

@@ -19,7 +19,7 @@ from vpoller_like.protocol import worker as wire
 from vpoller_like.protocol.encoding import Encoding
 from vpoller_like.protocol.request import parse_head
 
-pytestmark = pytest.mark.skipif(compiled.KIND != "c", reason="the compiled core is not there")
+pytestmark = pytest.mark.skipif(compiled.TWINS.kind != "c", reason="the compiled core is not there")
 
 _NAMES = ("core", "events", "fair_queue", "memory", "quota", "routing", "task", "timetable")
 

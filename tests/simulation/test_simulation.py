@@ -95,7 +95,7 @@ def test_the_same_seed_takes_the_same_course_in_any_process() -> None:
     assert play(7).digest in runs[0]
 
 
-@pytest.mark.skipif(compiled.KIND != "c", reason="the compiled core is not there")
+@pytest.mark.skipif(compiled.TWINS.kind != "c", reason="the compiled core is not there")
 def test_the_compiled_core_takes_the_course_that_the_one_in_python_takes() -> None:
     options = ("--courses", "--first", "500", "--seeds", "40")
     assert _told(*options) == _told(*options, VPOLLER_PURE="1")

@@ -17,14 +17,14 @@ ROOT = Path(__file__).resolve().parents[2]
 
 #: For a test that replaces a method of what is compiled: there nothing of it can be replaced.
 pure_only = pytest.mark.skipif(
-    compiled.KIND == "c",
+    compiled.TWINS.kind == "c",
     reason="replaces what is compiled; test_broker_pure.py runs it in pure Python",
 )
 
 
 def need_core() -> Any:
     """Return the compiled core; without one, fail where it could have been built."""
-    return need(compiled.extension)
+    return need(compiled.TWINS.extension)
 
 
 def in_pure_python(*arguments: str, timeout: float) -> subprocess.CompletedProcess[str]:

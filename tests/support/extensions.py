@@ -25,10 +25,10 @@ def need(extension: Callable[[], Any]) -> Any:
         missing(reason)
 
 
-def shown(module: str, **environment: str) -> str:
-    """Return the kind that runs, and why, as ``module`` has it in a process of its own."""
+def shown(kind: str, reason: str, **environment: str) -> str:
+    """Return the kind that runs, and why; each is a name in a module, in a process of its own."""
     whole = {key: value for key, value in os.environ.items() if key != "VPOLLER_PURE"}
-    show = f"from {module} import KIND, REASON; print(KIND, REASON)"
+    show = "import sys; from pkgutil import resolve_name; print(*map(resolve_name, sys.argv[1:]))"
     return subprocess.check_output(
-        [sys.executable, "-c", show], env=whole | environment, text=True, timeout=60
+        [sys.executable, "-c", show, kind, reason], env=whole | environment, text=True, timeout=60
     ).strip()

@@ -57,7 +57,7 @@ def test_status_counts_what_waits_runs_and_is_remembered() -> None:
         stage.ask()
     status = Desk(stage)("status")
     assert status["version"] == __version__
-    assert (status["transport"], status["core"]) == (burst.KIND, compiled.KIND)
+    assert (status["transport"], status["core"]) == (burst.KIND, compiled.TWINS.kind)
     assert status["endpoints"] == ENDPOINTS
     assert (status["workers"], status["running"], status["queued"]) == (1, 1, 2)
     assert status["queued_bytes"] == 2 * len(request_body())

@@ -40,7 +40,7 @@ def test_the_version_is_told(vpoller: Vpoller) -> None:
     assert vpoller("--version").out == f"vpoller {__version__}\n"
     told = vpoller("version").data
     assert told["vpoller"] == __version__
-    assert (told["transport"], told["core"]) == (burst.KIND, compiled.KIND)
+    assert (told["transport"], told["core"]) == (burst.KIND, compiled.TWINS.kind)
 
 
 def test_help_lists_every_verb(vpoller: Vpoller) -> None:

@@ -521,14 +521,14 @@ def test_what_is_not_libzmq_is_refused() -> None:
 
 # Which one runs ---------------------------------------------------------------------------
 
-_MODULE = "vpoller_like.transport.burst"
+_KIND, _REASON = (f"vpoller_like.transport.burst:{name}" for name in ("KIND", "REASON"))
 
 
 def test_the_extension_runs_where_it_is_and_pure_python_where_that_is_asked_for() -> None:
     need_extension()
-    assert shown(_MODULE) == "c"
-    assert shown(_MODULE, VPOLLER_PURE="0") == shown(_MODULE, VPOLLER_PURE="") == "c"
-    assert shown(_MODULE, VPOLLER_PURE="1") == "pure VPOLLER_PURE is set"
+    assert shown(_KIND, _REASON) == "c"
+    assert shown(_KIND, _REASON, VPOLLER_PURE="0") == shown(_KIND, _REASON, VPOLLER_PURE="") == "c"
+    assert shown(_KIND, _REASON, VPOLLER_PURE="1") == "pure VPOLLER_PURE is set"
 
 
 def test_an_extension_of_another_version_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,7 +30,7 @@ def status(
     return {
         "version": __version__,
         "transport": burst.KIND,
-        "core": compiled.KIND,
+        "core": compiled.TWINS.kind,
         "pid": os.getpid(),
         "epoch": core.epoch,
         "clock_s": round(time.time(), 3),

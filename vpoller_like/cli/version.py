@@ -25,4 +25,4 @@ def command(output: str | None) -> None:
 
     libraries = {name: version(name) for name in ("pyzmq", "msgspec", "msgpack", "click")}
     versions = {"vpoller": __version__, "python": platform.python_version(), **libraries}
-    emit({**versions, "transport": burst.KIND, "core": compiled.KIND}, output)
+    emit({**versions, "transport": burst.KIND, "core": compiled.TWINS.kind}, output)

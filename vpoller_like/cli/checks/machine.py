@@ -34,7 +34,7 @@ def check(settings: Settings) -> Iterator[Finding]:
     yield python()
     yield libzmq(versions.libzmq(), versions.has_curve())
     yield transport(burst.KIND, burst.REASON)
-    yield core(compiled.KIND, compiled.REASON)
+    yield core(compiled.TWINS.kind, compiled.TWINS.reason)
     yield clock(time.time(), os.stat(errors.__file__).st_mtime)
     yield files(settings, *resource.getrlimit(resource.RLIMIT_NOFILE))
 
