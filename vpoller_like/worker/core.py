@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import msgspec
 from msgspec.structs import replace
@@ -11,26 +10,15 @@ from msgspec.structs import replace
 from vpoller_like.config import WorkerSettings
 from vpoller_like.protocol import worker as wire
 from vpoller_like.worker import events as ev
-from vpoller_like.worker.departure import ACK_SECONDS, Departure
-from vpoller_like.worker.grant import NOTHING, Grant, grant_to, is_news
+from vpoller_like.worker.departure import ACK_SECONDS
+from vpoller_like.worker.flow import SLOW_SECONDS, Flow, slow_at
+from vpoller_like.worker.grant import NOTHING, is_news
 from vpoller_like.worker.ledger import Ledger
 from vpoller_like.worker.link import HELLO_RETRY, Link
 from vpoller_like.worker.memory import Memory
-from vpoller_like.worker.pace import Pace
 from vpoller_like.worker.run import Run
 from vpoller_like.worker.size import within
 from vpoller_like.worker.timeouts import Timeouts, timed_out
-
-#: Seconds after which a run is no quick one, and after which what waits behind slow ones
-#: is given back.
-SLOW_SECONDS = 0.005
-#: Seconds until what is not to happen.
-NEVER = float("inf")
-#: Seconds that a result may wait for others to go with it.
-FLUSH_SECONDS = 0.001
-
-#: What brokers say all the time; nothing is due the sooner for it.
-_COMMON = frozenset([wire.Tasks, wire.Ack, wire.Alive])
 
 
 class Identity(msgspec.Struct, frozen=True):
@@ -41,7 +29,7 @@ class Identity(msgspec.Struct, frozen=True):
     pid: int
 
 
-class WorkerCore:
+class WorkerCore(Flow):
     """Joins the worker's parts. All times are monotonic seconds.
 
     There is a link for each of ``settings.backends``, by its place there. A HELLO that could
@@ -55,36 +43,24 @@ class WorkerCore:
         offers: Sequence[wire.Offer],
         hello_retry: float = HELLO_RETRY,
     ) -> None:
-        self._identity = identity
-        self._offers = list(offers)
-        self._threads = settings.threads
-        self._drain_seconds = settings.drain_ms / 1000
-        self._links = [Link(index, hello_retry) for index in range(len(settings.backends))]
-        self._pace = Pace()
-        self._timeouts = Timeouts(offers)
-        self._departure = Departure()
-        self._ledger = Ledger(
-            [link.outbox for link in self._links],
+        links = [Link(index, hello_retry) for index in range(len(settings.backends))]
+        ledger = Ledger(
+            [link.outbox for link in links],
             Memory(settings.remember_ms / 1000, settings.remember_bytes, settings.remember_count),
         )
-        self._runs = self._ledger.runs
-        self._exited = False
-        #: When something is due to some broker, or sooner; ``None``: to be found out.
-        self._links_due: float | None = None
-        self._out: list[ev.Action] = []
-        self._handlers: dict[type[Any], Callable[[Any, float], None]] = {
-            ev.Received: self._received,
+        super().__init__(links, ledger, Timeouts(offers), settings.threads)
+        self._identity = identity
+        self._offers = list(offers)
+        self._drain_seconds = settings.drain_ms / 1000
+        self._handlers = {
             ev.Unsent: self._unsent,
-            ev.Progress: self._progress,
             ev.Recalled: self._recalled,
             ev.Tick: self._tick,
             ev.DrainRequested: self._drain_requested,
             ev.RetireRequested: self._retire_requested,
         }
-        self._answers: dict[type[Any], Callable[[Link, Any, float], None]] = {
+        self._answers = {
             wire.Welcome: self._welcome,
-            wire.Tasks: self._tasks,
-            wire.Ack: self._ack,
             wire.Cancel: self._cancel,
             wire.WhoHas: self._whohas,
             wire.Resync: self._resync,
@@ -97,80 +73,13 @@ class WorkerCore:
         """Remember no more results than this from the next one on. From any thread."""
         self._ledger.memory.limit(max_bytes, max_count)
 
-    def handle(self, event: ev.Event, now: float) -> list[ev.Action]:
-        """Take in ``event`` and return what is to be done, in order; nothing after Exit."""
-        if self._exited:
-            return []
-        self._handlers[type(event)](event, now)
-        for link in self._links:
-            if link.outbox.since is not None:
-                self._flush(link, now)
-        if self._departure.leaving:
-            self._depart(now)
-        actions, self._out = self._out, []
-        return actions
-
-    def next_due(self, now: float) -> float | None:
-        """Return when the next Tick is due at the latest; ``None`` after Exit."""
-        if self._exited:
-            return None
-        due = self._links_due
-        if due is None:
-            links = [self._link_due(link, now) for link in self._links]
-            due = self._links_due = min(links, default=now + 1.0)
-        if self._departure.leaving:
-            due = min(due, self._departure.next_due())
-        if self._runs.waiting:
-            # A thread that goes on to its next run says nothing of the last one.
-            due = min(due, now + FLUSH_SECONDS, self._flush_due())
-        for run in self._runs.running.values():
-            due = min(due, _next_look(run))
-        return due if due > now else now
-
-    def _link_due(self, link: Link, now: float) -> float:
-        due = link.next_due()
-        if link.welcomed and is_news(link.told, self._grant(link, now)):
-            due = min(due, link.next_tell)
-        return due
-
-    def _flush_due(self) -> float:
-        """Return until when results may wait for what else waits to be run."""
-        unsent = [link.outbox.since for link in self._links if link.welcomed]
-        return min((since + FLUSH_SECONDS for since in unsent if since is not None), default=NEVER)
-
     # What brokers say ------------------------------------------------------------------
-
-    def _received(self, event: ev.Received, now: float) -> None:
-        link, message = self._links[event.link], event.message
-        kind = type(message)
-        link.heard_at = now
-        if kind not in _COMMON:
-            self._links_due = None
-        self._answers[kind](link, message, now)
-        if self._ledger.unwanted:
-            self._recall(self._ledger.take_unwanted())
 
     def _welcome(self, link: Link, message: wire.Welcome, now: float) -> None:
         if link.welcome(message, now):
             self._ledger.disown(link.index, now)
         if self._departure.leaving:
             self._send(link, wire.Drain())
-
-    def _tasks(self, link: Link, message: wire.Tasks, now: float) -> None:
-        if message.session != link.session:
-            return
-        if self._departure.leaving:
-            self._return(link, [wire.Attempt(i.task, i.attempt) for i in message.items], now)
-            return
-        runs = self._ledger.take(link.index, message.items, self._pace.is_brief, now)
-        if runs:
-            self._out.append(ev.Submit(runs))
-        if len(runs) < len(message.items):
-            # This broker waits for what another one does: that is no loss of slots to it.
-            self._links_due = None
-
-    def _ack(self, link: Link, message: wire.Ack, now: float) -> None:
-        self._ledger.acknowledge(link.index, message.seq, now)
 
     def _cancel(self, link: Link, message: wire.Cancel, now: float) -> None:  # noqa: ARG002
         for attempt in message.items:
@@ -198,22 +107,6 @@ class WorkerCore:
     def _unsent(self, event: ev.Unsent, now: float) -> None:
         self._links_due = None
         self._links[event.link].unreachable(now)
-
-    def _progress(self, event: ev.Progress, now: float) -> None:
-        for started in event.started:
-            run = self._runs.start(started.key, started.at)
-            if run is not None:
-                run.deadline = started.at + self._timeouts.of(run)
-        finish, note, conclude = self._runs.finish, self._pace.note, self._ledger.conclude
-        for finished in event.finished:
-            run = finish(finished.key)
-            if run is None:
-                continue  # It was answered for when its time was up.
-            if run.slow or not run.debts:
-                # Else what this changes shows in the grant that goes with the result.
-                self._links_due = None
-            note(run.item.method, finished.ran_us / 1e6, now)
-            conclude(run, finished, now)
 
     def _recalled(self, event: ev.Recalled, now: float) -> None:
         back: dict[int, list[wire.Attempt]] = {}
@@ -253,7 +146,7 @@ class WorkerCore:
 
     def _look_at_running(self, now: float) -> None:
         for run in list(self._runs.running.values()):
-            run.slow = run.slow or now >= _slow_at(run)
+            run.slow = run.slow or now >= slow_at(run)
             if run.deadline is not None and now >= run.deadline:
                 self._give_up(run, now)
 
@@ -347,56 +240,12 @@ class WorkerCore:
         )
         self._send(link, hello)
 
-    def _flush(self, link: Link, now: float) -> None:
-        """Send the results that wait, unless others are about to come."""
-        since = link.outbox.since
-        assert since is not None, "nothing waits"
-        if not link.welcomed or (self._runs.waiting and now < since + FLUSH_SECONDS):
-            # No grant goes with them, which may be news to others.
-            self._links_due = None
-            return
-        grant = self._tell(link, now)
-        for pack in link.outbox.take_packs():
-            results = pack.results
-            if pack.bytes > link.max_reply:
-                results = [within(result, link.max_reply) for result in results]
-            message = wire.Results(pack.seq, grant.slots, grant.ahead, results)
-            self._out.append(ev.Send(link.index, message))
-
     def _return(self, link: Link, attempts: list[wire.Attempt], now: float) -> None:
         grant = self._tell(link, now)
         self._send(link, wire.Return(grant.slots, grant.ahead, attempts))
 
-    def _recall(self, keys: Iterable[int]) -> None:
-        asked = list(keys)
-        if asked:
-            self._out.append(ev.Recall(asked))
-
-    def _tell(self, link: Link, now: float) -> Grant:
-        """Return the grant for a message that goes out now."""
-        grant = self._grant(link, now)
-        if link.tell(grant, now):
-            # Perhaps to the others, too.
-            self._links_due = None
-        return grant
-
-    def _grant(self, link: Link, now: float) -> Grant:
-        if self._departure.leaving:
-            return NOTHING
-        return grant_to(link.index, self._threads, self._runs, self._pace, now)
-
     def _send(self, link: Link, message: wire.FromWorker) -> None:
         self._out.append(ev.Send(link.index, message))
-
-
-def _slow_at(run: Run) -> float:
-    return (run.started_at or run.given_at) + SLOW_SECONDS
-
-
-def _next_look(run: Run) -> float:
-    """Return when something about a running one changes by time alone."""
-    deadline = NEVER if run.deadline is None else run.deadline
-    return deadline if run.slow else min(deadline, _slow_at(run))
 
 
 def _is_shared(run: Run) -> bool:

@@ -11,6 +11,7 @@ from vpoller_like.clock import Clock, monotonic
 from vpoller_like.errors import TaskFailed
 from vpoller_like.protocol.encoding import encoding_of
 from vpoller_like.protocol.reply import failure
+from vpoller_like.worker.compiled import compiled
 from vpoller_like.worker.events import Progress, Started
 from vpoller_like.worker.run import Finished, Run
 
@@ -38,6 +39,7 @@ class Host(Protocol):
 Current = tuple[int, float]
 
 
+@compiled
 class Executor:
     """Hands out runs first in, first out, and ``places`` for them, one in each.
 

@@ -6,6 +6,7 @@ from functools import lru_cache
 
 import msgspec
 
+from vpoller_like.worker.compiled import compiled
 from vpoller_like.worker.pace import Pace
 from vpoller_like.worker.runs import Runs
 
@@ -36,6 +37,7 @@ def is_news(told: Grant, current: Grant) -> bool:
     return told.slots != current.slots or bool(told.ahead) != bool(current.ahead)
 
 
+@compiled
 def grant_to(link: int, threads: int, runs: Runs, pace: Pace, now: float) -> Grant:
     """Return what the broker behind ``link`` may give.
 

@@ -2,27 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-
-from vpoller_like.protocol.worker import Assignment, Attempt, Have, Held, Possession, Result, WhoHas
-from vpoller_like.worker.memory import REMEMBERED, Memory
-from vpoller_like.worker.outbox import Outbox
-from vpoller_like.worker.run import Debt, Finished, Run
-from vpoller_like.worker.runs import Runs
-
-#: Bytes of a request that is let go of as soon as it has run.
-LARGE = 64 * 1024
+from vpoller_like.protocol.worker import Assignment, Attempt, Have, Held, Possession, WhoHas
+from vpoller_like.worker.debts import Debts, result_of
+from vpoller_like.worker.memory import REMEMBERED
+from vpoller_like.worker.run import Debt, Run
 
 
-class Ledger:
-    """Owns the runs, what is on its way to the brokers, and what is remembered."""
-
-    def __init__(self, outboxes: Sequence[Outbox], memory: Memory) -> None:
-        self.runs = Runs()
-        self.memory = memory
-        self._outboxes = outboxes
-        #: Keys of waiting runs whose result nobody is owed any more.
-        self.unwanted: list[int] = []
+class Ledger(Debts):
+    """Adds to the debts what is seldom: repeated requests, cancelled ones, lost memories."""
 
     @property
     def unacknowledged(self) -> bool:
@@ -35,21 +22,6 @@ class Ledger:
         return keys
 
     # Taking on -------------------------------------------------------------------------
-
-    def take(
-        self, link: int, items: Iterable[Assignment], is_brief: Callable[[str], bool], now: float
-    ) -> list[Run]:
-        """Take on tasks; return what is new to be run for them, in their order.
-
-        ``is_brief`` says so of a method.
-        """
-        known_as, add = self.runs.numbers[link].get, self.runs.add
-        taken = []
-        for item in items:
-            known = known_as(item.task)
-            if (known is None and item.id is None) or self._is_new(known, link, item, now):
-                taken.append(add(link, item, is_brief(item.method), now))
-        return taken
 
     def _is_new(self, known: Run | None, link: int, item: Assignment, now: float) -> bool:
         if known is not None and not self._supersedes(known, link, item):
@@ -113,48 +85,10 @@ class Ledger:
         if not run.debts and run.key in self.runs.waiting:
             self.unwanted.append(run.key)
 
-    # Paying ----------------------------------------------------------------------------
-
-    def conclude(self, run: Run, outcome: Finished, now: float) -> None:
-        """``run`` is over: send its result to all who are owed it."""
-        run.outcome = outcome
-        if len(run.item.body) > LARGE:
-            # What is not acknowledged yet is kept, and the request is not needed for that.
-            run.shed()
-        if run.debts:
-            self._pay(run, outcome, run.debts, now)
-        else:
-            self._settle(run, now)
-
-    def acknowledge(self, link: int, seq: int, now: float) -> None:
-        """The broker has all results up to ``seq``."""
-        self._paid(self._outboxes[link].acknowledge(seq), now)
-
     def expire(self, now: float) -> None:
         """Forget what was remembered long enough."""
         for run in self.memory.expire(now):
             self.runs.forget(run)
-
-    def _pay(self, run: Run, outcome: Finished, debts: Iterable[Debt], now: float) -> None:
-        for debt in debts:
-            run.unacknowledged += 1
-            self._outboxes[debt.link].add(run, _result(outcome, debt), now)
-
-    def _paid(self, runs: Iterable[Run], now: float) -> None:
-        for run in runs:
-            run.unacknowledged -= 1
-            if not run.unacknowledged:
-                self._settle(run, now)
-
-    def _settle(self, run: Run, now: float) -> None:
-        self.runs.settle(run)
-        if run.item.id is None:
-            return
-        if run.outcome is None or run.outcome.code not in REMEMBERED:
-            self.runs.forget(run)
-            return
-        for evicted in self.memory.keep(run, now):
-            self.runs.forget(evicted)
 
     # Telling ---------------------------------------------------------------------------
 
@@ -174,13 +108,8 @@ class Ledger:
         debt = run.own_debt(link)
         held = run.held_for(debt.task, debt.attempt)
         if run.outcome is not None:
-            result = _result(run.outcome, debt)
+            result = result_of(run.outcome, debt)
             return Have(question.query, Possession.DONE, held, result)
         if debt not in run.debts:
             self.runs.owe(run, debt)
         return Have(question.query, Possession.RUNNING, held)
-
-
-def _result(outcome: Finished, debt: Debt) -> Result:
-    """Return the result under the number that a debtee knows."""
-    return Result(debt.task, debt.attempt, outcome.code, outcome.ran_us, outcome.body)

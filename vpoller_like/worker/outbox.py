@@ -9,6 +9,7 @@ import msgspec
 
 from vpoller_like.protocol.limits import MAX_PACK
 from vpoller_like.protocol.worker import Result
+from vpoller_like.worker.compiled import compiled
 from vpoller_like.worker.run import Run
 
 
@@ -24,6 +25,7 @@ class Pack(msgspec.Struct, frozen=True, gc=False):
     bytes: int
 
 
+@compiled
 class Outbox:
     """``since`` is when the oldest unsent result came, in monotonic seconds."""
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from vpoller_like.worker.compiled import compiled
+
 #: Seconds for which a method counts after its last run.
 MEMORY_SECONDS = 1.0
 
@@ -12,6 +14,7 @@ BRIEF_SECONDS = 0.0002
 SHORTEST = 1e-6
 
 
+@compiled
 class Pace:
     """A moving average of the run times of each method, in seconds."""
 

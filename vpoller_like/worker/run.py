@@ -6,11 +6,13 @@ import msgspec
 
 from vpoller_like.protocol.encoding import Encoding, encoding_of
 from vpoller_like.protocol.worker import Assignment, Held
+from vpoller_like.worker.compiled import compiled
 
 #: Whose id, and the id.
 IdKey = tuple[str, str]
 
 
+@compiled
 class Debt(msgspec.Struct, frozen=True, gc=False):
     """A broker that is owed the result, and the number and attempt it knows the task by."""
 
@@ -19,6 +21,7 @@ class Debt(msgspec.Struct, frozen=True, gc=False):
     attempt: int
 
 
+@compiled
 class Finished(msgspec.Struct, frozen=True, gc=False):
     """How the run ``key`` ended. ``code`` is empty for a success; ``body`` is the envelope."""
 
@@ -28,6 +31,7 @@ class Finished(msgspec.Struct, frozen=True, gc=False):
     body: bytes
 
 
+@compiled
 class Run(msgspec.Struct, eq=False, gc=False):
     """A task and all that this process knows of it. Times are monotonic seconds.
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections import defaultdict
 
 from vpoller_like.protocol.worker import Assignment
+from vpoller_like.worker.compiled import compiled
 from vpoller_like.worker.run import Debt, IdKey, Run
 
 
+@compiled
 class Runs:
     """Finds runs by key, by a broker's task number and by id."""
 

@@ -1,0 +1,22 @@
+"""What of the worker is there twice: what each task goes through."""
+
+from __future__ import annotations
+
+from vpoller_like.compiled import Twins
+
+TWINS = Twins(
+    "vpoller_like.worker",
+    {
+        "Debt",
+        "Debts",
+        "Executor",
+        "Finished",
+        "Flow",
+        "Outbox",
+        "Pace",
+        "Run",
+        "Runs",
+        "grant_to",
+    },
+)
+compiled = TWINS.compiled
