@@ -17,20 +17,23 @@ ROOT = Path(__file__).resolve().parents[2]
 NEEDED = ("setup.py", "setup.cfg", "pyproject.toml", "MANIFEST.in", "README.rst", "LICENSE")
 _BUILD = "import sys; from setuptools import build_meta as b; b.build_wheel(sys.argv[1])"
 _SHOW = """
-from vpoller_like.broker.compiled import TWINS
 from vpoller_like.broker.events import Request
 from vpoller_like.transport import burst
 from vpoller_like.transport.port import Port
+from vpoller_like.worker.run import Run
 import sys, zmq
 context = zmq.Context()
 port = Port(context.socket(zmq.ROUTER))
 print(burst.KIND, burst.__file__.startswith(sys.argv[1]), port.send((b"nobody", b"")).name)
-print(TWINS.kind, Request.__module__)
+print(Request.__module__, Run.__module__)
 port.close()
 context.term()
 """
+#: Where what is there twice comes from.
+_IN_PYTHON = "vpoller_like.broker.events vpoller_like.worker.run"
+_COMPILED = "vpoller_like.broker._hot vpoller_like.worker._hot"
 #: What the package's extensions are called.
-EXTENSIONS = ["broker/_hot", "transport/_burst"]
+EXTENSIONS = ["broker/_hot", "transport/_burst", "worker/_hot"]
 
 
 def built(place: Path, compiler: str, path: str = "") -> Path:
@@ -100,7 +103,7 @@ def extensions(wheel: Path) -> list[str]:
 
 def test_a_wheel_built_without_a_compiler_works_in_pure_python(tmp_path: Path) -> None:
     wheel = built(tmp_path, "/nonexistent/cc")
-    assert installed(wheel) == "pure True DONE\npure vpoller_like.broker.events"
+    assert installed(wheel) == f"pure True DONE\n{_IN_PYTHON}"
     assert extensions(wheel) == []
 
 
@@ -112,7 +115,7 @@ def test_a_wheel_built_with_a_compiler_has_the_extensions(tmp_path: Path) -> Non
     if not _is_there("Cython"):
         missing("Cython is not here: pip install 'cython>=3.1,<4'")
     wheel = built(tmp_path, compiler)
-    assert installed(wheel) == "c True DONE\nc vpoller_like.broker._hot"
+    assert installed(wheel) == f"c True DONE\n{_COMPILED}"
     assert extensions(wheel) == EXTENSIONS
 
 
@@ -122,5 +125,5 @@ def test_without_cython_the_rest_is_built_and_the_core_is_pure(tmp_path: Path) -
     hidden.mkdir(parents=True)
     (hidden / "__init__.py").write_text("raise ImportError('it is hidden')")
     wheel = built(tmp_path, "cc", path=str(hidden.parent))
-    assert installed(wheel).splitlines()[1] == "pure vpoller_like.broker.events"
-    assert "broker/_hot" not in extensions(wheel)
+    assert installed(wheel).splitlines()[1] == _IN_PYTHON
+    assert extensions(wheel) == ["transport/_burst"]

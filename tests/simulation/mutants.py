@@ -156,7 +156,7 @@ def a_principal_may_have_any_number_of_requests() -> Iterator[None]:
         yield
 
 
-@dies_by("QueuesAreBounded")
+@dies_by("QueuesAreBounded", pure=True)
 def a_worker_remembers_everything() -> Iterator[None]:
     def settle(self: Ledger, run: Any, now: float) -> None:
         self.runs.settle(run)

@@ -16,8 +16,7 @@ from tests.simulation import invariants
 from tests.simulation.mutants import KILLERS, PURE, Mutant
 from tests.simulation.scenario import Outcome, play
 from tests.simulation.sim_report import REQUIRED, Batch, played
-from tests.support.cores import pure_only
-from vpoller_like.broker import compiled
+from tests.support.cores import IS_PURE, pure_only
 
 ROOT = Path(__file__).parents[2]
 #: Seeds in all, and in one test.
@@ -95,7 +94,7 @@ def test_the_same_seed_takes_the_same_course_in_any_process() -> None:
     assert play(7).digest in runs[0]
 
 
-@pytest.mark.skipif(compiled.TWINS.kind != "c", reason="the compiled core is not there")
+@pytest.mark.skipif(IS_PURE, reason="no compiled core is there")
 def test_the_compiled_core_takes_the_course_that_the_one_in_python_takes() -> None:
     options = ("--courses", "--first", "500", "--seeds", "40")
     assert _told(*options) == _told(*options, VPOLLER_PURE="1")

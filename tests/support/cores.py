@@ -1,4 +1,4 @@
-"""The two ways in which the broker's core is there: compiled, and in Python."""
+"""The two ways in which the cores of broker and worker are there: compiled, and in Python."""
 
 from __future__ import annotations
 
@@ -6,29 +6,33 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.support.extensions import need
-from vpoller_like.broker import compiled
+from vpoller_like.broker.compiled import TWINS as BROKER
+from vpoller_like.worker.compiled import TWINS as WORKER
 
 ROOT = Path(__file__).resolve().parents[2]
+TWINS = (BROKER, WORKER)
+#: Nothing is compiled.
+IS_PURE = all(twins.kind == "pure" for twins in TWINS)
 
 #: For a test that replaces a method of what is compiled: there nothing of it can be replaced.
 pure_only = pytest.mark.skipif(
-    compiled.TWINS.kind == "c",
-    reason="replaces what is compiled; test_broker_pure.py runs it in pure Python",
+    any(twins.kind == "c" for twins in TWINS),
+    reason="replaces what is compiled; test_pure_cores.py runs it in pure Python",
 )
 
 
-def need_core() -> Any:
-    """Return the compiled core; without one, fail where it could have been built."""
-    return need(compiled.TWINS.extension)
+def need_cores() -> None:
+    """See to it that the compiled cores are there; fail where they could have been built."""
+    for twins in TWINS:
+        need(twins.extension)
 
 
 def in_pure_python(*arguments: str, timeout: float) -> subprocess.CompletedProcess[str]:
-    """Run Python with the core in Python, and with this interpreter; ``timeout`` is seconds."""
+    """Run Python with the cores in Python, and with this interpreter; ``timeout`` is seconds."""
     return subprocess.run(
         [sys.executable, *arguments],
         cwd=ROOT,

@@ -161,8 +161,10 @@ def test_what_reads_messages_is_told_and_why_it_is_not_the_extension() -> None:
 
 
 def test_what_requests_go_through_is_told_and_why_it_is_not_the_extension() -> None:
-    assert "C extension" in machine.core("c", "").text
-    assert machine.core("pure", "VPOLLER_PURE is set").text.endswith(": VPOLLER_PURE is set")
+    assert "C extension" in machine.core("a worker's tasks", "c", "").text
+    slow = machine.core("a worker's tasks", "pure", "VPOLLER_PURE is set").text
+    assert slow.startswith("a worker's tasks")
+    assert slow.endswith(": VPOLLER_PURE is set")
 
 
 # Keys -------------------------------------------------------------------------------------

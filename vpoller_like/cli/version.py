@@ -17,12 +17,14 @@ def command(output: str | None) -> None:
     """Show the versions of vpoller, Python and the libraries used.
 
     transport is c where messages are read and written by the C extension, and pure in Python;
-    core likewise, for what each request goes through in a broker.
+    core likewise, for what each request goes through in a broker and in a worker.
     """
     # Here, so that `--help` does not wait for zmq.
-    from vpoller_like.broker import compiled
+    from vpoller_like.broker.compiled import TWINS as BROKER
     from vpoller_like.transport import burst
+    from vpoller_like.worker.compiled import TWINS as WORKER
 
     libraries = {name: version(name) for name in ("pyzmq", "msgspec", "msgpack", "click")}
     versions = {"vpoller": __version__, "python": platform.python_version(), **libraries}
-    emit({**versions, "transport": burst.KIND, "core": compiled.TWINS.kind}, output)
+    core = "c" if BROKER.kind == WORKER.kind == "c" else "pure"
+    emit({**versions, "transport": burst.KIND, "core": core}, output)

@@ -13,6 +13,7 @@ TWINS = Twins(
         "Finished",
         "Flow",
         "Outbox",
+        "Pack",
         "Pace",
         "Run",
         "Runs",

@@ -13,6 +13,7 @@ from vpoller_like.worker.compiled import compiled
 from vpoller_like.worker.run import Run
 
 
+@compiled
 class Pack(msgspec.Struct, frozen=True, gc=False):
     """What one RESULTS carries: results, and the runs that they are of, in the same order.
 

@@ -11,10 +11,11 @@ from collections.abc import Iterator
 from importlib.metadata import version
 
 from vpoller_like import errors
-from vpoller_like.broker import compiled
+from vpoller_like.broker.compiled import TWINS as BROKER
 from vpoller_like.cli.checks.finding import Finding, Reporter
 from vpoller_like.config import Settings
 from vpoller_like.transport import burst, versions
+from vpoller_like.worker.compiled import TWINS as WORKER
 
 report = Reporter("machine")
 
@@ -34,7 +35,8 @@ def check(settings: Settings) -> Iterator[Finding]:
     yield python()
     yield libzmq(versions.libzmq(), versions.has_curve())
     yield transport(burst.KIND, burst.REASON)
-    yield core(compiled.TWINS.kind, compiled.TWINS.reason)
+    yield core("a broker's requests", BROKER.kind, BROKER.reason)
+    yield core("a worker's tasks", WORKER.kind, WORKER.reason)
     yield clock(time.time(), os.stat(errors.__file__).st_mtime)
     yield files(settings, *resource.getrlimit(resource.RLIMIT_NOFILE))
 
@@ -66,11 +68,11 @@ def transport(kind: str, reason: str) -> Finding:
     return report.ok(f"messages are read and written in pure Python, which is slower: {reason}")
 
 
-def core(kind: str, reason: str) -> Finding:
-    """Say what a broker's requests go through; ``reason`` is why that is not the C extension."""
+def core(what: str, kind: str, reason: str) -> Finding:
+    """Say in what ``what`` is handled; ``reason`` is why that is not the C extension."""
     if kind == "c":
-        return report.ok("a broker's requests go through the C extension")
-    return report.ok(f"a broker's requests go through pure Python, which is slower: {reason}")
+        return report.ok(f"{what} go through the C extension")
+    return report.ok(f"{what} go through pure Python, which is slower: {reason}")
 
 
 def clock(now: float, installed: float) -> Finding:

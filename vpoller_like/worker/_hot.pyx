@@ -1,0 +1,915 @@
+# cython: language_level=3, wraparound=False, nonecheck=True
+# cython: auto_pickle=False, always_allow_keywords=True
+"""What each task goes through in a worker, in C.
+
+Each class here does what the class of the same name does that is written in Python, to the letter;
+read that one for the what and the why. See ``compiled.py``.
+"""
+
+cimport cython
+from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
+
+from collections import deque
+import logging
+
+from vpoller_like.clock import monotonic
+from vpoller_like.errors import TaskFailed
+from vpoller_like.protocol.encoding import encoding_of
+from vpoller_like.protocol.limits import MAX_PACK as _MAX_PACK
+from vpoller_like.protocol.worker import Ack, Alive, Assignment, Attempt, Held, Result, Results, Tasks
+
+#: See compiled.py, which takes no other one.
+INTERFACE = 1
+
+cdef object _log = logging.getLogger("vpoller.worker")
+cdef object _monotonic = monotonic
+cdef object _encoding_of = encoding_of
+cdef object _Ack = Ack
+cdef object _Alive = Alive
+cdef object _Assignment = Assignment
+cdef object _Attempt = Attempt
+cdef object _Held = Held
+cdef object _Result = Result
+cdef object _Results = Results
+cdef object _Tasks = Tasks
+cdef str TASK_FAILED = TaskFailed.code
+cdef Py_ssize_t MAX_PACK = _MAX_PACK
+cdef Py_ssize_t LARGE = 64 * 1024
+cdef double SLOW_SECONDS = 0.005
+cdef double FLUSH_SECONDS = 0.001
+cdef double NEVER = float("inf")
+cdef double AHEAD_SECONDS = 0.002
+cdef long MAX_AHEAD = 64
+cdef double MEMORY_SECONDS = 1.0
+cdef double BRIEF_SECONDS = 0.0002
+cdef double SHORTEST = 1e-6
+
+# Of the worker's own modules, which import this one: they are there when the first Flow is made.
+cdef object _Received, _Progress, _Started, _Submit, _Send, _Recall, _Departure, _told, _within
+cdef object _grant, _nothing
+cdef frozenset REMEMBERED
+cdef bint _is_bound = False
+
+
+cdef int _bind() except -1:
+    global _Received, _Progress, _Started, _Submit, _Send, _Recall, _Departure, _told, _within
+    global _grant, _nothing, REMEMBERED, _is_bound
+    if _is_bound:
+        return 0
+    from vpoller_like.worker import departure, events, executor, grant, memory, size
+
+    _Received, _Progress, _Started = events.Received, events.Progress, events.Started
+    _Submit, _Send, _Recall = events.Submit, events.Send, events.Recall
+    _Departure, _told, _within = departure.Departure, executor._told, size.within
+    _grant, _nothing, REMEMBERED = grant._grant, grant.NOTHING, memory.REMEMBERED
+    _is_bound = True
+    return 0
+
+
+# Runs ---------------------------------------------------------------------------------------
+
+
+@cython.final
+@cython.no_gc
+@cython.freelist(512)
+cdef class Debt:
+    cdef readonly long link
+    cdef readonly object task, attempt
+
+    def __init__(self, long link, task, attempt):
+        self.link = link
+        self.task = task
+        self.attempt = attempt
+
+    def __eq__(self, other):
+        if type(other) is not Debt:
+            return NotImplemented
+        cdef Debt debt = <Debt>other
+        return self.link == debt.link and self.task == debt.task and self.attempt == debt.attempt
+
+    def __hash__(self):
+        return hash((self.link, self.task, self.attempt))
+
+    def __repr__(self):
+        return f"Debt(link={self.link!r}, task={self.task!r}, attempt={self.attempt!r})"
+
+
+cdef Debt new_debt(long link, task, attempt):
+    cdef Debt debt = Debt.__new__(Debt)
+    debt.link = link
+    debt.task = task
+    debt.attempt = attempt
+    return debt
+
+
+@cython.final
+@cython.no_gc
+@cython.freelist(512)
+cdef class Finished:
+    cdef readonly long long key, ran_us
+    cdef readonly str code
+    cdef readonly bytes body
+
+    def __init__(self, long long key, str code not None, long long ran_us, bytes body not None):
+        self.key = key
+        self.code = code
+        self.ran_us = ran_us
+        self.body = body
+
+    cdef tuple _fields(self):
+        return (self.key, self.code, self.ran_us, self.body)
+
+    def __eq__(self, other):
+        if type(other) is not Finished:
+            return NotImplemented
+        return self._fields() == (<Finished>other)._fields()
+
+    def __hash__(self):
+        return hash(self._fields())
+
+    def __repr__(self):
+        return (
+            f"Finished(key={self.key!r}, code={self.code!r}, ran_us={self.ran_us!r}, "
+            f"body={self.body!r})"
+        )
+
+
+@cython.final
+@cython.no_gc
+@cython.freelist(512)
+cdef class Run:
+    cdef readonly long long key
+    cdef public object item
+    cdef public list debts
+    cdef public double given_at
+    cdef public bint brief, slow
+    cdef public object started_at, deadline
+    cdef public Finished outcome
+    cdef public long unacknowledged
+    # Of the item, which is found there after a while.
+    cdef str _method
+    cdef bint _has_id
+
+    def __init__(
+        self,
+        long long key,
+        item,
+        list debts,
+        double given_at,
+        bint brief=False,
+        started_at=None,
+        deadline=None,
+        bint slow=False,
+        Finished outcome=None,
+        long unacknowledged=0,
+    ):
+        self.key = key
+        self.item = item
+        self.debts = debts
+        self.given_at = given_at
+        self.brief = brief
+        self.started_at = started_at
+        self.deadline = deadline
+        self.slow = slow
+        self.outcome = outcome
+        self.unacknowledged = unacknowledged
+        self._method = item.method
+        self._has_id = item.id is not None
+
+    def __repr__(self):
+        return (
+            f"Run(key={self.key!r}, item={self.item!r}, debts={self.debts!r}, "
+            f"given_at={self.given_at!r}, brief={self.brief!r}, started_at={self.started_at!r}, "
+            f"deadline={self.deadline!r}, slow={self.slow!r}, outcome={self.outcome!r}, "
+            f"unacknowledged={self.unacknowledged!r})"
+        )
+
+    @property
+    def encoding(self):
+        return _encoding_of(self.item.body)
+
+    cpdef shed(self):
+        item = self.item
+        self.item = _Assignment(
+            item.task,
+            item.attempt,
+            item.method,
+            item.hostname,
+            item.principal,
+            item.id,
+            item.fingerprint,
+            b"",
+        )
+
+    cpdef Debt debt_to(self, long link):
+        cdef Debt debt
+        for debt in reversed(self.debts):
+            if debt.link == link:
+                return debt
+        return None
+
+    def held_for(self, task, attempt):
+        item = self.item
+        return _Held(
+            task, attempt, item.method, item.hostname, item.principal, item.id, item.fingerprint
+        )
+
+    def own_debt(self, long link):
+        return self.debt_to(link) or new_debt(link, self.item.task, self.item.attempt)
+
+    cdef double _slow_at(self):
+        cdef double at = 0.0 if self.started_at is None else self.started_at
+        return (at if at != 0.0 else self.given_at) + SLOW_SECONDS
+
+    cdef double _next_look(self):
+        cdef double deadline = NEVER if self.deadline is None else self.deadline
+        return deadline if self.slow else min(deadline, self._slow_at())
+
+
+@cython.final
+cdef class Runs:
+    cdef readonly dict waiting, running, stuck, numbers, _by_id
+    cdef long long _keys
+
+    def __init__(self):
+        self.waiting = {}
+        self.running = {}
+        self.stuck = {}
+        self.numbers = {}
+        self._by_id = {}
+        self._keys = 0
+
+    cdef dict _known_to(self, link):
+        known = self.numbers.get(link)
+        if known is None:
+            known = self.numbers[link] = {}
+        return <dict>known
+
+    cdef Run _add(self, dict known, long link, item, bint brief, double now):
+        cdef Run run = Run.__new__(Run)
+        self._keys += 1
+        run.key = self._keys
+        run.item = item
+        task = item.task
+        run.debts = [new_debt(link, task, item.attempt)]
+        run.given_at = now
+        run.brief = brief
+        run._method = item.method
+        self.waiting[run.key] = run
+        known[task] = run
+        request_id = item.id
+        run._has_id = request_id is not None
+        if run._has_id:
+            self._by_id[(item.principal, request_id)] = run
+        return run
+
+    def add(self, long link, item, bint brief, double now):
+        return self._add(self._known_to(link), link, item, brief, now)
+
+    def by_task(self, link, task):
+        return self._known_to(link).get(task)
+
+    def by_id(self, principal, request_id):
+        return None if request_id is None else self._by_id.get((principal, request_id))
+
+    def owe(self, Run run not None, Debt debt not None):
+        run.debts.append(debt)
+        self._known_to(debt.link).setdefault(debt.task, run)
+
+    def release(self, Run run not None, Debt debt not None):
+        cdef Debt other
+        run.debts.remove(debt)
+        for other in run.debts:
+            if other.link == debt.link and other.task == debt.task:
+                return
+        known = self._known_to(debt.link)
+        if known.get(debt.task) is run:
+            del known[debt.task]
+
+    cpdef Run start(self, key, at):
+        cdef Run run = self.waiting.pop(key, None)
+        if run is not None:
+            run.started_at = at
+            self.running[key] = run
+        return run
+
+    cpdef Run finish(self, key):
+        cdef Run run = self.waiting.pop(key, None)
+        if run is None:
+            run = self.running.pop(key, None)
+        if run is None:
+            self.stuck.pop(key, None)
+        return run
+
+    def give_up(self, Run run not None):
+        self.stuck[run.key] = self.running.pop(run.key)
+
+    def withdraw(self, key):
+        cdef Run run = self.waiting.pop(key, None)
+        if run is not None:
+            self.forget(run)
+        return run
+
+    cpdef settle(self, Run run):
+        cdef Debt debt
+        cdef dict known
+        for debt in run.debts:
+            known = self._known_to(debt.link)
+            if known.get(debt.task) is run:
+                del known[debt.task]
+        run.debts.clear()
+
+    cpdef forget(self, Run run):
+        self.settle(run)
+        if run._has_id:
+            item = run.item
+            id_key = (item.principal, item.id)
+            if self._by_id.get(id_key) is run:
+                del self._by_id[id_key]
+
+    def owed_to(self, long link):
+        cdef Run run
+        cdef Debt debt
+        found = []
+        for run in [*self.running.values(), *self.waiting.values()]:
+            for debt in run.debts:
+                if debt.link == link:
+                    found.append((run, debt))
+        return found
+
+    cpdef list slow(self):
+        cdef Run run
+        return [run for run in self.running.values() if run.slow]
+
+    @property
+    def occupied(self):
+        return len(self.running) + len(self.stuck)
+
+    @property
+    def unfinished(self):
+        return bool(self.waiting or self.running)
+
+
+# Methods, and what may be given -------------------------------------------------------------
+
+
+@cython.final
+@cython.no_gc
+cdef class Average:
+    cdef double seconds, seen
+    cdef bint is_recent
+
+
+@cython.final
+cdef class Pace:
+    cdef dict _averages
+    # Those that may count still.
+    cdef list _recent
+
+    def __init__(self):
+        self._averages = {}
+        self._recent = []
+
+    cpdef note(self, str method, double seconds, double now):
+        cdef Average average
+        if seconds < SHORTEST:
+            seconds = SHORTEST
+        found = self._averages.get(method)
+        if found is None:
+            average = self._averages[method] = Average.__new__(Average)
+            average.seconds = seconds
+        else:
+            average = <Average>found
+            average.seconds += (seconds - average.seconds) / 8
+        average.seen = now
+        if not average.is_recent:
+            average.is_recent = True
+            self._recent.append(average)
+
+    cpdef bint is_brief(self, str method):
+        average = self._averages.get(method)
+        return average is not None and (<Average>average).seconds <= BRIEF_SECONDS
+
+    cdef double _slowest(self, double now):
+        # Zero where there is none.
+        cdef double horizon = now - MEMORY_SECONDS, longest = 0.0
+        cdef Py_ssize_t old = 0
+        cdef Average average
+        for average in self._recent:
+            if average.seen < horizon:
+                average.is_recent = False
+                old += 1
+            elif average.seconds > longest:
+                longest = average.seconds
+        if old:
+            self._recent = [average for average in self._recent if average.is_recent]
+        return longest
+
+    def slowest(self, double now):
+        return self._slowest(now) or None
+
+
+cdef _grant_to(long link, long threads, Runs runs, Pace pace, double now):
+    cdef Run run
+    cdef bint is_slow = False
+    cdef long slots = threads - <long>len(runs.stuck)
+    cdef double longest
+    if runs.running:
+        for run in runs.running.values():
+            if run.slow:
+                is_slow = True
+                if run.debt_to(link) is None:
+                    slots -= 1
+    longest = pace._slowest(now)
+    if is_slow or longest == 0.0 or slots <= 0:
+        return _grant(max(0, slots), 0)
+    return _grant(slots, min(MAX_AHEAD, slots * <long>(AHEAD_SECONDS / longest)))
+
+
+def grant_to(long link, long threads, Runs runs not None, Pace pace not None, double now):
+    _bind()
+    return _grant_to(link, threads, runs, pace, now)
+
+
+cdef bint is_news(told, current):
+    if told is current:
+        return False
+    return told.slots != current.slots or bool(told.ahead) != bool(current.ahead)
+
+
+# Results on their way -----------------------------------------------------------------------
+
+
+@cython.final
+@cython.no_gc
+cdef class Pack:
+    cdef readonly long long seq
+    cdef readonly list runs, results
+    cdef readonly Py_ssize_t bytes
+
+
+@cython.final
+cdef class Outbox:
+    cdef double _since
+    cdef bint _waits
+    cdef list _runs, _results
+    cdef Py_ssize_t _bytes
+    cdef object _sent
+    cdef long long _seq
+
+    def __init__(self):
+        self._waits = False
+        self._runs = []
+        self._results = []
+        self._bytes = 0
+        self._sent = deque()
+        self._seq = 0
+
+    @property
+    def since(self):
+        return self._since if self._waits else None
+
+    def __iter__(self):
+        cdef Pack pack
+        found = []
+        for pack in self._sent:
+            found.extend(zip(pack.runs, pack.results, strict=True))
+        found.extend(zip(self._runs, self._results, strict=True))
+        return iter(found)
+
+    def __bool__(self):
+        return bool(self._sent) or bool(self._results)
+
+    cpdef add(self, Run run, result, double now):
+        cdef bytes body = result.body
+        self._add(run, result, len(body), now)
+
+    cdef int _add(self, Run run, result, Py_ssize_t size, double now) except -1:
+        self._runs.append(run)
+        self._results.append(result)
+        self._bytes += size
+        if not self._waits:
+            self._waits = True
+            self._since = now
+        return 0
+
+    cpdef list take_packs(self):
+        cdef list runs = self._runs, results = self._results
+        cdef Py_ssize_t total = self._bytes, first = 0, last = 0, part = 0, size
+        self._runs, self._results, self._bytes, self._waits = [], [], 0, False
+        if total <= MAX_PACK:
+            return [self._pack(runs, results, total)] if results else []
+        packs = []
+        for result in results:
+            size = len(result.body)
+            if last > first and part + size > MAX_PACK:
+                packs.append(self._pack(runs[first:last], results[first:last], part))
+                first, part = last, 0
+            last += 1
+            part += size
+        packs.append(self._pack(runs[first:last], results[first:last], part))
+        return packs
+
+    cdef Pack _pack(self, list runs, list results, Py_ssize_t size):
+        cdef Pack pack = Pack.__new__(Pack)
+        self._seq += 1
+        pack.seq = self._seq
+        pack.runs = runs
+        pack.results = results
+        pack.bytes = size
+        self._sent.append(pack)
+        return pack
+
+    def acknowledge(self, long long seq):
+        settled = []
+        if seq > self._seq:
+            return settled
+        while self._sent and (<Pack?>self._sent[0]).seq <= seq:
+            settled.extend((<Pack?>self._sent.popleft()).runs)
+        return settled
+
+    def rewind(self, double now):
+        unsent = list(self)
+        self._sent.clear()
+        self._seq = 0
+        self._hold(unsent)
+        self._waits, self._since = bool(unsent), now
+
+    def discard(self, unwanted):
+        cdef Py_ssize_t index
+        dropped, kept = [], []
+        for index in range(len(self._runs)):
+            run = self._runs[index]
+            if unwanted(run):
+                dropped.append(run)
+            else:
+                kept.append((run, self._results[index]))
+        self._hold(kept)
+        if not self._results:
+            self._waits = False
+        return dropped
+
+    cdef _hold(self, list unsent):
+        self._runs = [run for run, _ in unsent]
+        self._results = [result for _, result in unsent]
+        self._bytes = sum([len(result.body) for result in self._results])
+
+
+cdef class Debts:
+    cdef readonly Runs runs
+    cdef readonly object memory
+    cdef readonly list _outboxes
+    cdef public list unwanted
+
+    def __init__(self, outboxes, memory):
+        cdef Outbox outbox
+        self.runs = Runs()
+        self.memory = memory
+        self._outboxes = [outbox for outbox in outboxes]
+        self.unwanted = []
+
+    cdef list _take(self, long link, list items, Pace pace, double now):
+        cdef Runs runs = self.runs
+        cdef dict known = runs._known_to(link)
+        taken = []
+        for item in items:
+            before = known.get(item.task)
+            if (before is None and item.id is None) or self._is_new(before, link, item, now):
+                taken.append(runs._add(known, link, item, pace.is_brief(item.method), now))
+        return taken
+
+    cpdef conclude(self, Run run, Finished outcome, double now):
+        cdef Debt debt
+        run.outcome = outcome
+        if len(<bytes?>run.item.body) > LARGE:
+            run.shed()
+        if run.debts:
+            for debt in run.debts:
+                self._pay_one(run, outcome, debt, now)
+        else:
+            self._settle(run, now)
+
+    def acknowledge(self, long link, long long seq, double now):
+        self._paid(self._outbox(link).acknowledge(seq), now)
+
+    def _pay(self, Run run not None, Finished outcome not None, debts, double now):
+        cdef Debt debt
+        for debt in debts:
+            self._pay_one(run, outcome, debt, now)
+
+    cdef int _pay_one(self, Run run, Finished outcome, Debt debt, double now) except -1:
+        run.unacknowledged += 1
+        result = _Result(debt.task, debt.attempt, outcome.code, outcome.ran_us, outcome.body)
+        return self._outbox(debt.link)._add(run, result, len(outcome.body), now)
+
+    cdef Outbox _outbox(self, long link):
+        if not 0 <= link < len(self._outboxes):
+            raise IndexError(link)
+        return <Outbox>self._outboxes[link]
+
+    cpdef _paid(self, runs, double now):
+        cdef Run run
+        for run in runs:
+            run.unacknowledged -= 1
+            if not run.unacknowledged:
+                self._settle(run, now)
+
+    cdef int _settle(self, Run run, double now) except -1:
+        self.runs.settle(run)
+        if not run._has_id:
+            return 0
+        if run.outcome is None or run.outcome.code not in REMEMBERED:
+            self.runs.forget(run)
+            return 0
+        for evicted in self.memory.keep(run, now):
+            self.runs.forget(evicted)
+        return 0
+
+
+# Threads ------------------------------------------------------------------------------------
+
+
+@cython.final
+cdef class Executor:
+    cdef object _host, _max_reply, _clock, _waiting, _finished, _free
+    cdef list _current, _reported
+    cdef bint _is_real
+
+    def __init__(self, host, Py_ssize_t places, max_reply, clock=_monotonic):
+        _bind()
+        self._host = host
+        self._max_reply = max_reply
+        self._clock = clock
+        self._is_real = clock is _monotonic
+        self._waiting = deque()
+        self._finished = deque()
+        self._free = deque(range(places))
+        self._current = [None] * places
+        self._reported = [None] * places
+
+    cdef double _now(self) except? -1:
+        cdef timespec now
+        if not self._is_real:
+            return self._clock()
+        clock_gettime(CLOCK_MONOTONIC, &now)
+        return <double>(now.tv_sec * 1_000_000_000LL + now.tv_nsec) / 1e9
+
+    def submit(self, runs):
+        self._waiting.extend(runs)
+
+    def take_back(self, keys):
+        cdef Run run
+        wanted = set(keys)
+        return [
+            run.key for run in list(self._waiting) if run.key in wanted and self._drop(run)
+        ]
+
+    cdef bint _drop(self, Run run) except -1:
+        try:
+            self._waiting.remove(run)
+        except ValueError:
+            return False
+        return True
+
+    def progress(self):
+        started = self._take_started()
+        finished = []
+        for _ in range(len(self._finished)):
+            finished.append(self._finished.popleft())
+        return _Progress(started, finished) if started or finished else None
+
+    cdef list _take_started(self):
+        cdef Py_ssize_t index
+        started = []
+        for index in range(len(self._current)):
+            current = self._current[index]
+            if current is not None and current is not self._reported[index]:
+                self._reported[index] = current
+                key, began = current
+                started.append(_Started(key, began))
+        return started
+
+    @property
+    def is_ready(self):
+        return bool(self._waiting) and bool(self._free)
+
+    @property
+    def occupied(self):
+        return len(self._current) - len(self._free)
+
+    def take_place(self):
+        try:
+            return self._free.pop()
+        except IndexError:
+            return None
+
+    def leave_place(self, place):
+        self._free.append(place)
+
+    cpdef Run next(self):
+        if not self._waiting:
+            return None
+        try:
+            return self._waiting.popleft()
+        except IndexError:
+            return None
+
+    def run(self, Py_ssize_t place, Run run not None):
+        cdef Finished finished = Finished.__new__(Finished)
+        cdef double began, ended
+        cdef bytes body = run.item.body
+        if not 0 <= place < len(self._current):
+            raise IndexError(place)
+        finished.key = run.key
+        began = self._now()
+        self._current[place] = (run.key, began)
+        try:
+            outcome = self._host.execute(body, self._max_reply)
+            finished.code, finished.body = outcome.code, outcome.body
+        except BaseException as error:
+            _log.exception("task raised")
+            finished.code, finished.body = TASK_FAILED, _told(error, body)
+        ended = self._now()
+        finished.ran_us = <long long>((ended - began) * 1e6)
+        self._current[place] = None
+        self._finished.append(finished)
+        return ended
+
+
+# The usual way of a task --------------------------------------------------------------------
+
+
+cdef class Flow:
+    cdef readonly list _links
+    cdef readonly Debts _ledger
+    cdef readonly Runs _runs
+    cdef readonly object _timeouts, _departure
+    cdef readonly Pace _pace
+    cdef readonly long _threads
+    cdef public bint _exited
+    cdef public object _links_due
+    cdef public list _out
+    cdef public dict _handlers, _answers
+    cdef list _outboxes
+
+    def __init__(self, links, Debts ledger not None, timeouts, long threads):
+        _bind()
+        self._links = list(links)
+        self._ledger = ledger
+        self._outboxes = ledger._outboxes
+        self._runs = ledger.runs
+        self._timeouts = timeouts
+        self._threads = threads
+        self._pace = Pace()
+        self._departure = _Departure()
+        self._exited = False
+        self._links_due = None
+        self._out = []
+        self._handlers = {}
+        self._answers = {}
+
+    def handle(self, event, double now):
+        cdef Py_ssize_t index
+        cdef list actions
+        if self._exited:
+            return []
+        kind = type(event)
+        if kind is _Received:
+            self._received(event.link, event.message, now)
+        elif kind is _Progress:
+            self._progress(event, now)
+        else:
+            self._handlers[kind](event, now)
+        for index in range(len(self._outboxes)):
+            if (<Outbox>self._outboxes[index])._waits:
+                self._flush(index, now)
+        if self._departure.leaving:
+            self._depart(now)
+        actions = self._out
+        self._out = []
+        return actions
+
+    def next_due(self, double now):
+        cdef double due
+        cdef Run run
+        if self._exited:
+            return None
+        if self._links_due is None:
+            due = now + 1.0 if not self._links else NEVER
+            for link in self._links:
+                due = min(due, self._link_due(link, now))
+            self._links_due = due
+        else:
+            due = self._links_due
+        if self._departure.leaving:
+            due = min(due, <double>self._departure.next_due())
+        if self._runs.waiting:
+            due = min(due, now + FLUSH_SECONDS, self._flush_due())
+        if self._runs.running:
+            for run in self._runs.running.values():
+                due = min(due, run._next_look())
+        return due if due > now else now
+
+    cdef double _link_due(self, link, double now) except? -1:
+        cdef double due = link.next_due()
+        if link.welcomed and is_news(link.told, self._grant(link, now)):
+            due = min(due, <double>link.next_tell)
+        return due
+
+    cdef double _flush_due(self) except? -1:
+        cdef double due = NEVER
+        cdef Py_ssize_t index
+        cdef Outbox outbox
+        for index in range(len(self._outboxes)):
+            outbox = <Outbox>self._outboxes[index]
+            if outbox._waits and self._links[index].welcomed:
+                due = min(due, outbox._since + FLUSH_SECONDS)
+        return due
+
+    # What comes in ---------------------------------------------------------------------
+
+    cdef int _received(self, Py_ssize_t index, message, double now) except -1:
+        if not 0 <= index < len(self._links):
+            raise IndexError(index)
+        link = self._links[index]
+        kind = type(message)
+        link.heard_at = now
+        if kind is _Tasks:
+            self._tasks(index, link, message, now)
+        elif kind is _Ack:
+            self._ledger._paid((<Outbox>self._outboxes[index]).acknowledge(message.seq), now)
+        else:
+            if kind is not _Alive:
+                self._links_due = None
+            self._answers[kind](link, message, now)
+        if self._ledger.unwanted:
+            self._recall(self._ledger.take_unwanted())
+        return 0
+
+    cdef int _tasks(self, long index, link, message, double now) except -1:
+        cdef list items, runs
+        if message.session != link.session:
+            return 0
+        items = message.items
+        if self._departure.leaving:
+            self._return(link, [_Attempt(item.task, item.attempt) for item in items], now)
+            return 0
+        runs = self._ledger._take(index, items, self._pace, now)
+        if runs:
+            self._out.append(_Submit(runs))
+        if len(runs) < len(items):
+            self._links_due = None
+        return 0
+
+    cdef int _progress(self, event, double now) except -1:
+        cdef Run run
+        cdef Finished finished
+        for started in event.started:
+            run = self._runs.start(started.key, started.at)
+            if run is not None:
+                run.deadline = started.at + self._timeouts.of(run)
+        for finished in event.finished:
+            run = self._runs.finish(finished.key)
+            if run is None:
+                continue
+            if run.slow or not run.debts:
+                self._links_due = None
+            self._pace.note(run._method, <double>finished.ran_us / 1e6, now)
+            self._ledger.conclude(run, finished, now)
+        return 0
+
+    # What goes out ---------------------------------------------------------------------
+
+    cdef int _flush(self, Py_ssize_t index, double now) except -1:
+        cdef Outbox outbox = <Outbox>self._outboxes[index]
+        cdef Pack pack
+        cdef list results
+        link = self._links[index]
+        if not link.welcomed or (self._runs.waiting and now < outbox._since + FLUSH_SECONDS):
+            self._links_due = None
+            return 0
+        grant = self._tell(link, now)
+        for pack in outbox.take_packs():
+            results = pack.results
+            max_reply = link.max_reply
+            if pack.bytes > max_reply:
+                results = [_within(result, max_reply) for result in results]
+            message = _Results(pack.seq, grant.slots, grant.ahead, results)
+            self._out.append(_Send(index, message))
+        return 0
+
+    def _recall(self, keys):
+        asked = list(keys)
+        if asked:
+            self._out.append(_Recall(asked))
+
+    cpdef _tell(self, link, double now):
+        grant = self._grant(link, now)
+        if link.tell(grant, now):
+            self._links_due = None
+        return grant
+
+    cpdef _grant(self, link, double now):
+        if self._departure.leaving:
+            return _nothing
+        return _grant_to(link.index, self._threads, self._runs, self._pace, now)
