@@ -105,7 +105,7 @@ docs: $(READY_DOCS)
 	$(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build
 
 $(READY): setup.cfg pyproject.toml setup.py vpoller_like/transport/_burst.c \
-		vpoller_like/broker/_hot.pyx vpoller_like/worker/_hot.pyx
+		$(wildcard vpoller_like/*/_hot.pyx)
 	@etc/make-venv $(PYTHON) $(VENV) -e '.[vsphere]'
 	@touch $@
 
@@ -123,6 +123,6 @@ $(READY_DOCS): $(READY)
 
 clean:
 	rm -rf $(VENV) .build build dist docs/_build *.egg-info
-	rm -f vpoller_like/transport/*.so vpoller_like/broker/*.so vpoller_like/worker/*.so
+	rm -f vpoller_like/*/*.so
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .grimp_cache .coverage
 	find vpoller_like workers tests etc docs -name __pycache__ -type d -prune -exec rm -rf {} +

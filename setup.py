@@ -29,7 +29,7 @@ HOT = [
         extra_compile_args=["-g0"],
         optional=True,
     )
-    for package in ("broker", "worker")
+    for package in ("broker", "transport", "worker")
 ]
 
 

@@ -1,4 +1,4 @@
-"""The cores of broker and worker in Python pass what the compiled ones pass."""
+"""What is there twice passes in Python what the compiled ones pass."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ def _compiled() -> None:
     "tests",
     [
         "tests/unit/test_broker_*.py",
+        "tests/unit/test_transport_*.py",
         "tests/unit/test_worker_*.py",
         "tests/property/test_broker_*.py",
         "tests/property/test_worker_*.py",
@@ -38,4 +39,4 @@ def test_the_cores_in_python_pass_the_tests_of_the_cores(tests: str) -> None:
     assert found
     done = in_pure_python("-c", _TEST, *found, timeout=350)
     assert done.returncode == 0, done.stdout
-    assert done.stdout.endswith("the cores were pure pure\n")
+    assert done.stdout.endswith("the cores were pure pure pure\n")

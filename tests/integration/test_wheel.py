@@ -25,15 +25,15 @@ import sys, zmq
 context = zmq.Context()
 port = Port(context.socket(zmq.ROUTER))
 print(burst.KIND, burst.__file__.startswith(sys.argv[1]), port.send((b"nobody", b"")).name)
-print(Request.__module__, Run.__module__)
+print(Request.__module__, Port.__module__, Run.__module__)
 port.close()
 context.term()
 """
 #: Where what is there twice comes from.
-_IN_PYTHON = "vpoller_like.broker.events vpoller_like.worker.run"
-_COMPILED = "vpoller_like.broker._hot vpoller_like.worker._hot"
+_IN_PYTHON = "vpoller_like.broker.events vpoller_like.transport.port vpoller_like.worker.run"
+_COMPILED = " ".join(f"vpoller_like.{name}._hot" for name in ("broker", "transport", "worker"))
 #: What the package's extensions are called.
-EXTENSIONS = ["broker/_hot", "transport/_burst", "worker/_hot"]
+EXTENSIONS = ["broker/_hot", "transport/_burst", "transport/_hot", "worker/_hot"]
 
 
 def built(place: Path, compiler: str, path: str = "") -> Path:

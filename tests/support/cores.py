@@ -1,4 +1,4 @@
-"""The two ways in which the cores of broker and worker are there: compiled, and in Python."""
+"""The two ways in which the cores of broker, transport and worker are there: compiled or not."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ import pytest
 
 from tests.support.extensions import need
 from vpoller_like.broker.compiled import TWINS as BROKER
+from vpoller_like.transport.compiled import TWINS as TRANSPORT
 from vpoller_like.worker.compiled import TWINS as WORKER
 
 ROOT = Path(__file__).resolve().parents[2]
-TWINS = (BROKER, WORKER)
+TWINS = (BROKER, TRANSPORT, WORKER)
 #: Nothing is compiled.
 IS_PURE = all(twins.kind == "pure" for twins in TWINS)
 

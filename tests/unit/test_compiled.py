@@ -13,7 +13,7 @@ from tests.support.extensions import need, shown
 from vpoller_like.compiled import Twins
 
 #: Packages with an extension of twins.
-PACKAGES = ["broker", "worker"]
+PACKAGES = ["broker", "transport", "worker"]
 
 
 @pytest.fixture(params=PACKAGES)

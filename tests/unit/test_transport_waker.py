@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
 import threading
 import time
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -127,15 +128,69 @@ def test_no_mail_is_left_lying_however_the_threads_meet(loop: Loop) -> None:
     assert len(seen) == 9000
 
 
-def test_a_wait_rounds_up_and_never_spins(loop: Loop) -> None:
-    waits: list[int] = []
+@pytest.mark.parametrize("seconds", [-1.0, 0.0, 0.0001, 0.0015, 0.03])
+def test_a_wait_is_not_shorter_than_asked_for(loop: Loop, seconds: float) -> None:
+    # Whoever waits for what is due in less than a millisecond would else ask again and again.
+    for _ in range(20 if seconds < 0.01 else 2):
+        began = time.monotonic()
+        assert not loop.woken(seconds)
+        assert time.monotonic() - began >= seconds
 
-    class Poller:
-        def poll(self, milliseconds: int) -> list[Any]:
-            waits.append(milliseconds)
-            return []
 
-    loop.poll._poller = Poller()
-    for seconds in (-1.0, 0.0, 0.0001, 0.0015, 1.0):
-        loop.poll.wait(seconds)
-    assert waits == [0, 0, 1, 2, 1000]
+def test_a_wait_for_longer_than_there_are_milliseconds_is_one(loop: Loop) -> None:
+    threading.Timer(0.05, loop.waker.wake).start()
+    assert loop.woken(1e12)
+
+
+@contextmanager
+def alarm(handler: Callable[..., object], seconds: float) -> Iterator[None]:
+    """Have ``handler`` called by a signal every so many ``seconds``."""
+    before = signal.signal(signal.SIGALRM, handler)
+    signal.setitimer(signal.ITIMER_REAL, seconds, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def test_signals_do_not_end_a_wait_nor_make_it_longer(loop: Loop) -> None:
+    calls: list[int] = []
+    with alarm(lambda number, _: calls.append(number), 0.01):
+        began = time.monotonic()
+        assert not loop.woken(0.2)
+        assert time.monotonic() - began >= 0.2
+    assert len(calls) > 1, "no signal came while it waited"
+
+
+def test_a_signal_can_wake(loop: Loop) -> None:
+    with alarm(lambda *_: loop.waker.wake(), 0.05):
+        assert loop.woken(PATIENCE)
+
+
+def test_what_a_signal_raises_ends_the_wait(loop: Loop) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with alarm(interrupt, 0.05), pytest.raises(KeyboardInterrupt):
+        loop.woken(PATIENCE)
+    assert not loop.woken()
+
+
+def test_two_threads_cannot_wait_with_the_same(loop: Loop) -> None:
+    refused: list[RuntimeError] = []
+
+    def attempt(seconds: float) -> None:
+        try:
+            loop.poll.wait(seconds)
+        except RuntimeError as error:
+            refused.append(error)
+
+    other = threading.Thread(target=attempt, args=(PATIENCE,))
+    other.start()
+    deadline = time.monotonic() + PATIENCE / 2
+    while not refused and time.monotonic() < deadline:
+        attempt(0.001)
+    loop.waker.wake()
+    other.join()
+    assert refused

@@ -22,9 +22,10 @@ def command(output: str | None) -> None:
     # Here, so that `--help` does not wait for zmq.
     from vpoller_like.broker.compiled import TWINS as BROKER
     from vpoller_like.transport import burst
+    from vpoller_like.transport.compiled import TWINS as TRANSPORT
     from vpoller_like.worker.compiled import TWINS as WORKER
 
     libraries = {name: version(name) for name in ("pyzmq", "msgspec", "msgpack", "click")}
     versions = {"vpoller": __version__, "python": platform.python_version(), **libraries}
-    core = "c" if BROKER.kind == WORKER.kind == "c" else "pure"
+    core = "c" if BROKER.kind == TRANSPORT.kind == WORKER.kind == "c" else "pure"
     emit({**versions, "transport": burst.KIND, "core": core}, output)

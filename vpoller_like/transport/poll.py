@@ -7,9 +7,12 @@ from typing import Any
 
 import zmq
 
+from vpoller_like.clock import poll_milliseconds
+from vpoller_like.transport.compiled import compiled
 from vpoller_like.transport.port import Port
 
 
+@compiled
 class Poll:
     """A fixed set of things to wait for.
 
@@ -58,7 +61,7 @@ class Poll:
         if self._unread:
             ready |= self._unread
             self._unread.clear()
-        milliseconds = 0 if ready else max(0, int(timeout * 1000 + 0.999))
+        milliseconds = 0 if ready else poll_milliseconds(timeout)
         for descriptor, _ in self._poller.poll(milliseconds):
             ready.add(self._sources[descriptor])
         return ready

@@ -9,6 +9,7 @@ import zmq.backend
 
 from vpoller_like.protocol.limits import MAX_ENVELOPE_FRAMES
 from vpoller_like.transport import burst
+from vpoller_like.transport.compiled import compiled
 from vpoller_like.transport.message import Message, Sent
 
 __all__ = ["MAX_BURST", "MAX_FRAMES", "Message", "Port", "Sent"]
@@ -19,6 +20,7 @@ MAX_FRAMES = 1 + MAX_ENVELOPE_FRAMES + 2
 MAX_BURST = 256
 
 
+@compiled
 class Port:
     """One socket, owned by one thread.
 

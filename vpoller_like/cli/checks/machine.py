@@ -15,6 +15,7 @@ from vpoller_like.broker.compiled import TWINS as BROKER
 from vpoller_like.cli.checks.finding import Finding, Reporter
 from vpoller_like.config import Settings
 from vpoller_like.transport import burst, versions
+from vpoller_like.transport.compiled import TWINS as WAITS
 from vpoller_like.worker.compiled import TWINS as WORKER
 
 report = Reporter("machine")
@@ -37,6 +38,7 @@ def check(settings: Settings) -> Iterator[Finding]:
     yield transport(burst.KIND, burst.REASON)
     yield core("a broker's requests", BROKER.kind, BROKER.reason)
     yield core("a worker's tasks", WORKER.kind, WORKER.reason)
+    yield core("waits for messages", WAITS.kind, WAITS.reason)
     yield clock(time.time(), os.stat(errors.__file__).st_mtime)
     yield files(settings, *resource.getrlimit(resource.RLIMIT_NOFILE))
 
