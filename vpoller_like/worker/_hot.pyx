@@ -13,10 +13,26 @@ from collections import deque
 import logging
 
 from vpoller_like.clock import monotonic
-from vpoller_like.errors import TaskFailed
+from vpoller_like.errors import ProtocolError, TaskFailed
 from vpoller_like.protocol.encoding import encoding_of
 from vpoller_like.protocol.limits import MAX_PACK as _MAX_PACK
-from vpoller_like.protocol.worker import Ack, Alive, Assignment, Attempt, Held, Result, Results, Tasks
+from vpoller_like.protocol.worker import (
+    Ack,
+    Alive,
+    Assignment,
+    Attempt,
+    Held,
+    Refused,
+    Result,
+    Results,
+    Shutdown,
+    Tasks,
+    Welcome,
+    decode_from_broker,
+    encode,
+)
+from vpoller_like.transport.message import DONE as _DONE
+from vpoller_like.transport.poll import Poll
 
 #: See compiled.py, which takes no other one.
 INTERFACE = 1
@@ -32,6 +48,11 @@ cdef object _Held = Held
 cdef object _Result = Result
 cdef object _Results = Results
 cdef object _Tasks = Tasks
+cdef object _ProtocolError = ProtocolError
+cdef object _decode = decode_from_broker
+cdef object _encode = encode
+cdef object DONE = _DONE
+cdef frozenset REMARKABLE = frozenset([Welcome, Shutdown, Refused])
 cdef str TASK_FAILED = TaskFailed.code
 cdef Py_ssize_t MAX_PACK = _MAX_PACK
 cdef Py_ssize_t LARGE = 64 * 1024
@@ -45,21 +66,23 @@ cdef double BRIEF_SECONDS = 0.0002
 cdef double SHORTEST = 1e-6
 
 # Of the worker's own modules, which import this one: they are there when the first Flow is made.
-cdef object _Received, _Progress, _Started, _Submit, _Send, _Recall, _Departure, _told, _within
+cdef object _Received, _Progress, _Started, _Submit, _Send, _Unsent, _Recall
+cdef object _Departure, _told, _within
 cdef object _grant, _nothing
 cdef frozenset REMEMBERED
 cdef bint _is_bound = False
 
 
 cdef int _bind() except -1:
-    global _Received, _Progress, _Started, _Submit, _Send, _Recall, _Departure, _told, _within
-    global _grant, _nothing, REMEMBERED, _is_bound
+    global _Received, _Progress, _Started, _Submit, _Send, _Unsent, _Recall
+    global _Departure, _told, _within, _grant, _nothing
+    global REMEMBERED, _is_bound
     if _is_bound:
         return 0
     from vpoller_like.worker import departure, events, executor, grant, memory, size
 
     _Received, _Progress, _Started = events.Received, events.Progress, events.Started
-    _Submit, _Send, _Recall = events.Submit, events.Send, events.Recall
+    _Submit, _Send, _Unsent, _Recall = events.Submit, events.Send, events.Unsent, events.Recall
     _Departure, _told, _within = departure.Departure, executor._told, size.within
     _grant, _nothing, REMEMBERED = grant._grant, grant.NOTHING, memory.REMEMBERED
     _is_bound = True
@@ -672,6 +695,9 @@ cdef class Executor:
         return True
 
     def progress(self):
+        return self._progress()
+
+    cdef _progress(self):
         started = self._take_started()
         finished = []
         for _ in range(len(self._finished)):
@@ -691,6 +717,9 @@ cdef class Executor:
 
     @property
     def is_ready(self):
+        return self._is_ready()
+
+    cdef bint _is_ready(self) except *:
         return bool(self._waiting) and bool(self._free)
 
     @property
@@ -769,6 +798,9 @@ cdef class Flow:
         self._answers = {}
 
     def handle(self, event, double now):
+        return self._handle(event, now)
+
+    cdef list _handle(self, event, double now):
         cdef Py_ssize_t index
         cdef list actions
         if self._exited:
@@ -790,10 +822,15 @@ cdef class Flow:
         return actions
 
     def next_due(self, double now):
+        cdef double due = self._next_due(now)
+        return None if self._exited else due
+
+    cdef double _next_due(self, double now) except? -1:
+        # Nothing that counts after Exit.
         cdef double due
         cdef Run run
         if self._exited:
-            return None
+            return NEVER
         if self._links_due is None:
             due = now + 1.0 if not self._links else NEVER
             for link in self._links:
@@ -913,3 +950,90 @@ cdef class Flow:
         if self._departure.leaving:
             return _nothing
         return _grant_to(link.index, self._threads, self._runs, self._pace, now)
+
+
+# The loop -----------------------------------------------------------------------------------
+
+
+cdef class Turn:
+    cdef readonly Flow _core
+    cdef readonly Executor _executor
+    cdef readonly object _waker, _clock, _orders
+    cdef readonly list _ports
+    cdef public object _poll, ended
+    cdef public list _actions
+    cdef public dict _perform
+    cdef public double _next_pulse, _next_look
+
+    def __init__(self, Flow core not None, Executor executor not None, list ports, waker, clock):
+        self._core = core
+        self._executor = executor
+        self._ports = ports
+        self._waker = waker
+        self._clock = clock
+        self._poll = Poll()
+        self._orders = deque()
+        self._actions = []
+        self._perform = {}
+        self._next_pulse = 0.0
+        self._next_look = 0.0
+        self.ended = None
+
+    def settle(self):
+        cdef double now, due
+        progress = self._executor._progress()
+        if progress is not None:
+            self._c_feed(progress)
+        now = self._executor._now()
+        due = self._core._next_due(now)
+        if now >= self._next_pulse or due <= now:
+            found = self._look_around(now)
+            due = NEVER if found is None else found
+        self._next_look = min(due, self._next_pulse)
+        return self.ended is None
+
+    def listen(self):
+        cdef double patience = 0.0
+        cdef Py_ssize_t index
+        if not self._executor._is_ready():
+            patience = max(0.0, self._next_look - self._executor._now())
+        ready = self._poll.wait(patience)
+        if self._waker.fd in ready:
+            self._waker.clear()
+        for index in range(len(self._ports)):
+            port = self._ports[index]
+            for message in port.receive(port.socket in ready):
+                self._take(index, message.frames)
+        while self._orders:
+            self._c_feed(self._orders.popleft())
+
+    cdef int _take(self, Py_ssize_t index, frames) except -1:
+        try:
+            said = _decode(frames)
+        except _ProtocolError as error:
+            self._garbled(index, error)
+            return 0
+        if type(said) in REMARKABLE:
+            self._remark(index, said)
+        return self._c_feed(_Received(index, said))
+
+    def _feed(self, event):
+        self._c_feed(event)
+
+    cdef int _c_feed(self, event) except -1:
+        cdef list actions = self._core._handle(event, self._executor._now())
+        self._actions = actions
+        for action in actions:
+            kind = type(action)
+            if kind is _Send:
+                link, message = action.link, action.message
+                if self._ports[link].send(_encode(message)) is not DONE:
+                    self._follow(_Unsent(link, message))
+            elif kind is _Submit:
+                self._executor._waiting.extend(action.runs)
+            else:
+                self._perform[kind](action)
+        return 0
+
+    cpdef _follow(self, event):
+        self._actions.extend(self._core._handle(event, self._executor._now()))

@@ -17,6 +17,7 @@ TWINS = Twins(
         "Pace",
         "Run",
         "Runs",
+        "Turn",
         "grant_to",
     },
 )

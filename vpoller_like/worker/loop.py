@@ -5,9 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import weakref
-from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 from vpoller_like.clock import Clock, monotonic
 from vpoller_like.config import WorkerSettings
@@ -15,7 +14,6 @@ from vpoller_like.errors import ProtocolError
 from vpoller_like.protocol import worker as wire
 from vpoller_like.transport.curve import Credentials
 from vpoller_like.transport.poll import Poll
-from vpoller_like.transport.port import Message, Sent
 from vpoller_like.transport.sockets import Context
 from vpoller_like.transport.waker import Waker
 from vpoller_like.worker import events as ev
@@ -24,6 +22,7 @@ from vpoller_like.worker.crew import Crew
 from vpoller_like.worker.executor import Executor, Host
 from vpoller_like.worker.link import HELLO_EVERY, HELLO_RETRY
 from vpoller_like.worker.links import Links
+from vpoller_like.worker.turn import Turn
 
 log = logging.getLogger("vpoller.worker")
 
@@ -35,10 +34,6 @@ PULSES = 4
 RETRYING_LANES = 10
 #: Milliseconds for the last messages to leave.
 LINGER_MS = 1000
-#: What a broker says that is not the core's alone.
-_REMARKABLE = frozenset([wire.Welcome, wire.Shutdown, wire.Refused])
-#: To look up a member of an enumeration takes longer.
-_DONE = Sent.DONE
 
 
 def pulse_seconds(settings: WorkerSettings, lanes: int) -> float:
@@ -61,7 +56,7 @@ class Owner(Protocol):
         """A broker has told the worker to end."""
 
 
-class WorkerLoop:
+class WorkerLoop(Turn):
     """Runs one core until it exits.
 
     It is one of ``lanes`` in its process: the more, the less often each does what idle ones do.
@@ -82,33 +77,23 @@ class WorkerLoop:
         clock: Clock = monotonic,
     ) -> None:
         self._settings = settings
-        self._clock = clock
         self._owner = owner
         self._label = identity.label
         self._links = Links(context, settings.backends, credentials, told)
-        self._waker = Waker()
+        waker = Waker()
         # Not sooner than nobody can use it any more: a thread whose task was given up may
         # come back long after the end, and would write to what has that number then.
-        weakref.finalize(self._waker, os.close, self._waker.fd)
-        self._executor = Executor(host, settings.threads, settings.max_reply, clock)
-        self._crew = Crew(self, self._executor, settings.threads, self._waker.wake, clock)
-        self._core = WorkerCore(settings, identity, offers, retry_seconds(lanes))
+        weakref.finalize(waker, os.close, waker.fd)
+        core = WorkerCore(settings, identity, offers, retry_seconds(lanes))
+        executor = Executor(host, settings.threads, settings.max_reply, clock)
+        super().__init__(core, executor, self._links.ports, waker, clock)
+        self._worker = core
+        self._crew = Crew(self, executor, settings.threads, waker.wake, clock)
         self._poll = self._watch()
-        #: What the core wants done, and what it wants for what has come of that.
-        self._actions: list[ev.Action] = []
-        #: What the owner wants, in order.
-        self._orders: deque[ev.Event] = deque()
         self._pulse_every = pulse_seconds(settings, lanes)
         #: When the loop has last shown that it runs, in the clock's seconds.
         self.pulse = clock()
-        self._next_pulse = 0.0
-        #: When to look around, without being told of anything.
-        self._next_look = 0.0
-        #: Why it has ended; ``None`` while it runs.
-        self.ended: str | None = None
-        self._perform: dict[type[Any], Callable[[Any], None]] = {
-            ev.Send: self._send,
-            ev.Submit: lambda action: self._executor.submit(action.runs),
+        self._perform = {
             ev.Recall: self._recall,
             ev.Replace: lambda action: owner.stuck(action.seconds),
             ev.Exit: self._exit,
@@ -120,32 +105,6 @@ class WorkerLoop:
         ``over`` is called in one of them.
         """
         self._crew.start(over)
-
-    # For the crew's leader -------------------------------------------------------------
-
-    def settle(self) -> bool:
-        """Take in what tasks have come to, and what time has; False when all is over."""
-        progress = self._executor.progress()
-        if progress is not None:
-            self._feed(progress)
-        now = self._clock()
-        due = self._core.next_due(now)
-        if now >= self._next_pulse or (due is not None and due <= now):
-            due = self._look_around(now)
-        self._next_look = self._next_pulse if due is None else min(due, self._next_pulse)
-        return self.ended is None
-
-    def listen(self) -> None:
-        """Wait for messages and orders, and take in what there is."""
-        patience = 0.0 if self._executor.is_ready else max(0.0, self._next_look - self._clock())
-        ready = self._poll.wait(patience)
-        if self._waker.fd in ready:
-            self._waker.clear()
-        for index, port in enumerate(self._links.ports):
-            for message in port.receive(port.socket in ready):
-                self._take_message(index, message)
-        while self._orders:
-            self._feed(self._orders.popleft())
 
     # For the owner ---------------------------------------------------------------------
 
@@ -159,7 +118,7 @@ class WorkerLoop:
 
     def remember(self, max_bytes: int, max_count: int) -> None:
         """Remember no more results than this."""
-        self._core.remember(max_bytes, max_count)
+        self._worker.remember(max_bytes, max_count)
 
     def close(self) -> None:
         """Send what is left to send, and close the sockets. After the end."""
@@ -171,15 +130,8 @@ class WorkerLoop:
 
     # What comes in ---------------------------------------------------------------------
 
-    def _take_message(self, index: int, message: Message) -> None:
-        try:
-            said = wire.decode_from_broker(message.frames)
-        except ProtocolError as error:
-            log.warning("broker %s: not a message: %s", self._settings.backends[index], error)
-            return
-        if type(said) in _REMARKABLE:
-            self._remark(index, said)
-        self._feed(ev.Received(index, said))
+    def _garbled(self, index: int, error: ProtocolError) -> None:
+        log.warning("broker %s: not a message: %s", self._settings.backends[index], error)
 
     def _remark(self, index: int, said: wire.FromBroker) -> None:
         if isinstance(said, wire.Welcome):
@@ -192,7 +144,6 @@ class WorkerLoop:
             self._links.refused(index, said.reason)
 
     def _look_around(self, now: float) -> float | None:
-        """Do what time asks for; return when the core wants the next Tick."""
         self._feed(ev.Tick())
         # Not only when it is due: so it needs no waking of its own.
         if now >= self._next_pulse - self._pulse_every / 2:
@@ -213,21 +164,6 @@ class WorkerLoop:
         return poll
 
     # What goes out ---------------------------------------------------------------------
-
-    def _feed(self, event: ev.Event) -> None:
-        """Give ``event`` to the core and do what it says, and what comes of that, in order."""
-        self._actions = actions = self._core.handle(event, self._clock())
-        # What comes of them is put behind them meanwhile.
-        for action in actions:
-            self._perform[type(action)](action)
-
-    def _follow(self, event: ev.Event) -> None:
-        self._actions.extend(self._core.handle(event, self._clock()))
-
-    def _send(self, action: ev.Send) -> None:
-        sent = self._links.ports[action.link].send(wire.encode(action.message))
-        if sent is not _DONE:
-            self._follow(ev.Unsent(action.link, action.message))
 
     def _recall(self, action: ev.Recall) -> None:
         keys = self._executor.take_back(action.keys)
