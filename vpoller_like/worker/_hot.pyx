@@ -9,7 +9,7 @@ read that one for the what and the why. See ``compiled.py``.
 cimport cython
 from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 
-from collections import deque
+from collections import OrderedDict, deque
 import logging
 
 from vpoller_like.clock import monotonic
@@ -64,6 +64,8 @@ cdef long MAX_AHEAD = 64
 cdef double MEMORY_SECONDS = 1.0
 cdef double BRIEF_SECONDS = 0.0002
 cdef double SHORTEST = 1e-6
+# What an entry of the memory costs beside its body.
+cdef Py_ssize_t OVERHEAD = 512
 
 # Of the worker's own modules, which import this one: they are there when the first Flow is made.
 cdef object _Received, _Progress, _Started, _Submit, _Send, _Unsent, _Recall
@@ -288,6 +290,10 @@ cdef class Runs:
 
     def add(self, long link, item, bint brief, double now):
         return self._add(self._known_to(link), link, item, brief, now)
+
+    cdef bint _knows_id(self, item) except -1:
+        request_id = item.id
+        return request_id is not None and (item.principal, request_id) in self._by_id
 
     def by_task(self, link, task):
         return self._known_to(link).get(task)
@@ -578,13 +584,88 @@ cdef class Outbox:
         self._bytes = sum([len(result.body) for result in self._results])
 
 
+# What is remembered -------------------------------------------------------------------------
+
+
+@cython.final
+@cython.no_gc
+@cython.freelist(512)
+cdef class Entry:
+    cdef Run run
+    cdef double until
+
+
+@cython.final
+cdef class Memory:
+    cdef readonly long long bytes
+    cdef double _seconds
+    cdef readonly object _max_bytes, _max_count
+    cdef object _entries
+
+    def __init__(self, double seconds, max_bytes, max_count):
+        _bind()
+        self.bytes = 0
+        self._seconds = seconds
+        self._max_bytes = max_bytes
+        self._max_count = max_count
+        self._entries = OrderedDict()
+
+    def __len__(self):
+        return len(self._entries)
+
+    def limit(self, max_bytes, max_count):
+        self._max_bytes = max_bytes
+        self._max_count = max_count
+
+    cpdef list keep(self, Run run, double now):
+        cdef Entry entry = Entry.__new__(Entry)
+        cdef list evicted = []
+        run.shed()
+        self._drop(run.key)
+        entry.run = run
+        entry.until = now + self._seconds
+        self._entries[run.key] = entry
+        self.bytes += cost_of(run)
+        while self.bytes > self._max_bytes or len(self._entries) > self._max_count:
+            evicted.append(self._drop_oldest())
+        return evicted
+
+    def expire(self, double now):
+        expired = []
+        while self._entries and (<Entry?>next(iter(self._entries.values()))).until <= now:
+            expired.append(self._drop_oldest())
+        return expired
+
+    def take_out(self, Run run not None):
+        self._drop(run.key)
+
+    cdef int _drop(self, key) except -1:
+        entry = self._entries.pop(key, None)
+        if entry is not None:
+            self.bytes -= cost_of((<Entry?>entry).run)
+        return 0
+
+    cdef Run _drop_oldest(self):
+        _, entry = self._entries.popitem(last=False)
+        cdef Run run = (<Entry?>entry).run
+        self.bytes -= cost_of(run)
+        return run
+
+
+cdef Py_ssize_t cost_of(Run run):
+    return OVERHEAD + (0 if run.outcome is None else len(run.outcome.body))
+
+
+# What is owed -------------------------------------------------------------------------------
+
+
 cdef class Debts:
     cdef readonly Runs runs
-    cdef readonly object memory
+    cdef readonly Memory memory
     cdef readonly list _outboxes
     cdef public list unwanted
 
-    def __init__(self, outboxes, memory):
+    def __init__(self, outboxes, Memory memory not None):
         cdef Outbox outbox
         self.runs = Runs()
         self.memory = memory
@@ -597,7 +678,7 @@ cdef class Debts:
         taken = []
         for item in items:
             before = known.get(item.task)
-            if (before is None and item.id is None) or self._is_new(before, link, item, now):
+            if before is None and not runs._knows_id(item) or self._is_new(before, link, item, now):
                 taken.append(runs._add(known, link, item, pace.is_brief(item.method), now))
         return taken
 

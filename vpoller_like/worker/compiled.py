@@ -12,6 +12,7 @@ TWINS = Twins(
         "Executor",
         "Finished",
         "Flow",
+        "Memory",
         "Outbox",
         "Pack",
         "Pace",

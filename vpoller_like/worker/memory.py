@@ -7,6 +7,7 @@ from collections import OrderedDict
 import msgspec
 
 from vpoller_like.errors import InvalidParams, TaskFailed, TooLarge
+from vpoller_like.worker.compiled import compiled
 from vpoller_like.worker.run import Run
 
 #: Outcomes that say the task ran, and how it went; the empty code is a success. Any
@@ -24,6 +25,7 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     until: float
 
 
+@compiled
 class Memory:
     """Keeps runs for ``seconds`` after their last acknowledgement.
 
