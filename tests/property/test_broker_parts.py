@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 
 from vpoller_like.broker.events import Give
 from vpoller_like.broker.fair_queue import FairQueue
-from vpoller_like.broker.memory import OVERHEAD, Memory, Remembered
+from vpoller_like.broker.figures import GRAIN, REMEMBERED_BYTES, SLACK
+from vpoller_like.broker.memory import Memory, Remembered
 from vpoller_like.broker.packs import Packs
 from vpoller_like.broker.routing import Route
 from vpoller_like.broker.task import Task
-from vpoller_like.broker.timetable import GRAIN, SLACK, Timetable
+from vpoller_like.broker.timetable import Timetable
 from vpoller_like.protocol.encoding import Encoding
 from vpoller_like.protocol.limits import MAX_PACK
 from vpoller_like.protocol.reply import ReplyMeta
@@ -220,7 +221,7 @@ def test_the_oldest_replies_make_room_and_peaks_are_what_there_was_of_them(
     most, most_bytes = 0, 0
     for number, size in enumerate(sizes):
         memory.put(("", str(number)), entry(size, number, number))
-        kept.append(size + OVERHEAD)
+        kept.append(size + REMEMBERED_BYTES)
         while len(kept) > 5 or sum(kept) > 8000:
             kept.pop(0)
         most, most_bytes = max(most, len(kept)), max(most_bytes, sum(kept))
@@ -236,7 +237,7 @@ def test_what_is_remembered_twice_is_there_once_and_goes_with_the_first() -> Non
     memory.put(("", "x"), entry(100, 0.0, 0.0))
     memory.put(("", "y"), entry(100, 0.0, 0.0))
     memory.put(("", "x"), entry(300, 0.0, 1.0))
-    assert (len(memory), memory.bytes) == (2, 400 + 2 * OVERHEAD)
+    assert (len(memory), memory.bytes) == (2, 400 + 2 * REMEMBERED_BYTES)
     memory.expire(20.0)
     assert (len(memory), memory.bytes) == (0, 0)
 
@@ -246,7 +247,7 @@ def test_a_reply_larger_than_the_memory_is_forgotten_at_once() -> None:
     memory.put(("", "x"), entry(4000, 5.0, 6.0))
     assert (len(memory), memory.bytes, memory.evicted) == (0, 0, 1)
     assert memory.may_have_forgotten(4.9)
-    assert OVERHEAD > 0
+    assert REMEMBERED_BYTES > 0
 
 
 # Packs ---------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ import pytest
 from tests.support.core import Player, Stage, held_run, offer, request_body, safe
 from vpoller_like.broker import events as ev
 from vpoller_like.broker import reports
-from vpoller_like.broker.memory import OVERHEAD
+from vpoller_like.broker.figures import REMEMBERED_BYTES
 from vpoller_like.errors import InvalidParams, TaskFailed
 from vpoller_like.protocol import worker as wire
 from vpoller_like.protocol.encoding import Encoding, decode_object, encoding_of
@@ -80,13 +80,13 @@ def test_a_reply_is_forgotten_after_its_time() -> None:
 
 
 def test_the_memory_is_bounded_by_bytes_and_the_oldest_go_first() -> None:
-    stage = Stage(remember_bytes=10 * (OVERHEAD + 2000))
+    stage = Stage(remember_bytes=10 * (REMEMBERED_BYTES + 2000))
     player = Player(stage)
     for number in range(30):
         stage.ask(meta={"id": str(number), "age_ms": 0})
         player.done(result="x" * 1900)
     stage.replies.clear()
-    assert stage.core.memory.bytes <= 10 * (OVERHEAD + 2000)
+    assert stage.core.memory.bytes <= 10 * (REMEMBERED_BYTES + 2000)
     stage.ask(client=b"young", meta={"id": "29", "age_ms": 0})
     stage.ask(client=b"old", meta={"id": "0", "age_ms": 0})
     assert stage.answer(b"young")["success"] == 0

@@ -15,7 +15,7 @@ from vpoller_like import files
 from vpoller_like.broker import events as ev
 from vpoller_like.broker import reports, watch
 from vpoller_like.broker import server as serving
-from vpoller_like.broker.dispatcher import OVERHEAD
+from vpoller_like.broker.figures import WAITING_BYTES
 from vpoller_like.broker.intake import read
 from vpoller_like.broker.quota import Quota
 from vpoller_like.protocol import worker as wire
@@ -451,7 +451,7 @@ def test_usage_stands_beside_the_limits() -> None:
     usage = reports.status(stage.core, {}, stage.now, {"max_files": {"now": 7}})["usage"]
     assert usage["queue_length"] == {"now": 0, "peak": 2}
     assert usage["queue_bytes"]["now"] == 0
-    assert usage["queue_bytes"]["peak"] > 2 * OVERHEAD
+    assert usage["queue_bytes"]["peak"] > 2 * WAITING_BYTES
     assert usage["max_in_flight"] == {"now": 3, "peak": 3}
     assert usage["max_files"] == {"now": 7}
     limits = reports.status(stage.core, {}, stage.now)["limits"]

@@ -6,7 +6,7 @@ import pytest
 
 from tests.support.core import Player, Stage, offer, request_body, safe
 from tests.support.cores import pure_only
-from vpoller_like.broker.dispatcher import OVERHEAD
+from vpoller_like.broker.figures import WAITING_BYTES
 
 
 def served_order(player: Player) -> list[str]:
@@ -232,7 +232,7 @@ def test_the_longer_the_work_the_later_a_busy_client_is_to_come_back() -> None:
 
 def test_the_bytes_of_all_queues_together_are_bounded() -> None:
     size = len(request_body(data="x" * 5000))
-    stage = Stage(queue_bytes=3 * (size + OVERHEAD))
+    stage = Stage(queue_bytes=3 * (size + WAITING_BYTES))
     player = Player(stage, slots=0)
     for number in range(4):
         stage.ask(client=b"%d" % number, data="x" * 5000)

@@ -15,15 +15,16 @@ import heapq
 import msgspec
 from collections import OrderedDict, deque
 
-from vpoller_like.broker.state import State
-from vpoller_like.errors import (
-    InvalidParams,
-    RequestError,
-    ShuttingDown,
-    TaskFailed,
-    TooLarge,
-    WorkerLost,
+from vpoller_like.broker.figures import (
+    GRAIN as _GRAIN,
+    REMEMBERED as _REMEMBERED,
+    REMEMBERED_BYTES as _REMEMBERED_BYTES,
+    SLACK as _SLACK,
+    SPELL as _SPELL,
+    WAITING_BYTES as _WAITING_BYTES,
 )
+from vpoller_like.broker.state import State
+from vpoller_like.errors import RequestError, ShuttingDown, TaskFailed
 from vpoller_like.protocol.batch import is_whole
 from vpoller_like.protocol.encoding import DECODE_FAULTS, JSON, encoding_of
 from vpoller_like.protocol.limits import MAX_ENVELOPE_BYTES
@@ -55,15 +56,12 @@ cdef object _json_head = msgspec.json.Decoder(Head).decode
 # Beside a routing id, which has 255 bytes at most.
 cdef Py_ssize_t MAX_FRAME = MAX_ENVELOPE_BYTES - 255
 cdef long DEFAULT_PRIORITY = _DEFAULT_PRIORITY
-cdef frozenset REMEMBERED = frozenset(
-    ["", InvalidParams.code, TaskFailed.code, TooLarge.code, WorkerLost.code]
-)
-cdef Py_ssize_t OVERHEAD = 1024
-# What a remembered reply costs beside its body.
-cdef Py_ssize_t REMEMBERING = 512
-cdef double GRAIN = 0.02
-cdef double SPELL = 0.0002
-cdef Py_ssize_t SLACK = 64
+cdef frozenset REMEMBERED = _REMEMBERED
+cdef Py_ssize_t WAITING_BYTES = _WAITING_BYTES
+cdef Py_ssize_t REMEMBERED_BYTES = _REMEMBERED_BYTES
+cdef double GRAIN = _GRAIN
+cdef double SPELL = _SPELL
+cdef Py_ssize_t SLACK = _SLACK
 
 
 # Events and actions -------------------------------------------------------------------------
@@ -1030,9 +1028,9 @@ cdef class Memory:
         if known is None:
             self._order.append(key)
         else:
-            self.bytes -= len(known.body) + REMEMBERING
+            self.bytes -= len(known.body) + REMEMBERED_BYTES
         self._entries[key] = entry
-        count, size = len(self._entries), self.bytes + len(entry.body) + REMEMBERING
+        count, size = len(self._entries), self.bytes + len(entry.body) + REMEMBERED_BYTES
         self.bytes = size
         if size > self._max_bytes or count > self._max_count:
             self._make_room()
@@ -1061,7 +1059,7 @@ cdef class Memory:
 
     cdef void _drop_oldest(self) except *:
         cdef Remembered entry = self._entries.pop(self._order.popleft())
-        self.bytes -= len(entry.body) + REMEMBERING
+        self.bytes -= len(entry.body) + REMEMBERED_BYTES
         if entry.arrived > self.since:
             self.since = entry.arrived
         self.evicted += 1
@@ -1118,7 +1116,7 @@ cdef class Flow:
     cdef void c_require_room(self, Route route, share, Py_ssize_t size) except *:
         if route.queue.size >= self._queue_length:
             raise self.queue_is_full(route)
-        if not self.quota.has_room(share, size + OVERHEAD):
+        if not self.quota.has_room(share, size + WAITING_BYTES):
             raise self.no_bytes_left(route)
 
     # Queueing
@@ -1134,7 +1132,7 @@ cdef class Flow:
             queue.push(task)
         self.queued += 1
         self.queued_bytes += size
-        self.quota.hold(task.share, OVERHEAD + size)
+        self.quota.hold(task.share, WAITING_BYTES + size)
         if queue.size > self.longest_queue:
             self.longest_queue = queue.size
         self.timetable.set(task, task.deadline)
@@ -1143,7 +1141,7 @@ cdef class Flow:
         cdef Py_ssize_t size = size_of(task)
         self.queued -= 1
         self.queued_bytes -= size
-        self.quota.release(task.share, OVERHEAD + size)
+        self.quota.release(task.share, WAITING_BYTES + size)
         self.timetable.cancel_task(task)
 
     # Giving

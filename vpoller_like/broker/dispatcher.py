@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from vpoller_like.broker.counters import Counters
 from vpoller_like.broker.events import Action, Request
+from vpoller_like.broker.figures import WAITING_BYTES
 from vpoller_like.broker.flow import Flow
 from vpoller_like.broker.memory import Memory, Remembered
 from vpoller_like.broker.routing import Route
 from vpoller_like.broker.state import State
-from vpoller_like.broker.task import OVERHEAD, Task
+from vpoller_like.broker.task import Task
 from vpoller_like.broker.worker import Worker
 from vpoller_like.config import BrokerSettings
 from vpoller_like.errors import (
@@ -102,11 +103,11 @@ class Dispatcher(Flow):
 
     def hold(self, task: Task) -> None:
         """``task`` waits, and costs memory for so long."""
-        self.quota.hold(task.share, OVERHEAD + len(task.body or b""))
+        self.quota.hold(task.share, WAITING_BYTES + len(task.body or b""))
 
     def release(self, task: Task) -> None:
         """``task`` waits no more."""
-        self.quota.release(task.share, OVERHEAD + len(task.body or b""))
+        self.quota.release(task.share, WAITING_BYTES + len(task.body or b""))
 
     def dequeue(self, task: Task) -> None:
         """Take a waiting ``task`` out of its queue."""

@@ -11,22 +11,21 @@ from collections.abc import Sequence
 from vpoller_like.broker.compiled import compiled
 from vpoller_like.broker.counters import Counters
 from vpoller_like.broker.events import Action, Give, Reply, Request, Share
+from vpoller_like.broker.figures import REMEMBERED, WAITING_BYTES
 from vpoller_like.broker.memory import Memory, Remembered
 from vpoller_like.broker.quota import Quota
 from vpoller_like.broker.routing import Pool, Route
 from vpoller_like.broker.state import DONE, QUEUED, RUNNING
-from vpoller_like.broker.task import OVERHEAD, Key, Task
+from vpoller_like.broker.task import Key, Task
 from vpoller_like.broker.timetable import Timetable
 from vpoller_like.broker.worker import Worker
 from vpoller_like.config import BrokerSettings
-from vpoller_like.errors import Busy, InvalidParams, TaskFailed, TooLarge, WorkerLost
+from vpoller_like.errors import Busy, TaskFailed
 from vpoller_like.protocol.batch import is_whole
 from vpoller_like.protocol.encoding import Encoding, encoding_of
 from vpoller_like.protocol.reply import ReplyMeta, failure, is_envelope, with_meta
 from vpoller_like.protocol.worker import Assignment, Result
 
-#: Outcomes that the same id gets again; the empty code is a success.
-REMEMBERED = frozenset(["", InvalidParams.code, TaskFailed.code, TooLarge.code, WorkerLost.code])
 _NO_KEY: tuple[str, None] = ("", None)
 
 
@@ -87,7 +86,7 @@ class Flow(ABC):
         """Raise ``Busy`` where no task of ``size`` bytes may wait on account of ``share``."""
         if route.queue.size >= self._queue_length:
             raise self.queue_is_full(route)
-        if not self.quota.has_room(share, size + OVERHEAD):
+        if not self.quota.has_room(share, size + WAITING_BYTES):
             raise self.no_bytes_left(route)
 
     # Queueing ---------------------------------------------------------------------------
@@ -104,7 +103,7 @@ class Flow(ABC):
         size = len(task.body or b"")
         self.queued += 1
         self.queued_bytes += size
-        self.quota.hold(task.share, OVERHEAD + size)
+        self.quota.hold(task.share, WAITING_BYTES + size)
         if queue.size > self.longest_queue:
             self.longest_queue = queue.size
         self.timetable.set(task, task.deadline)
@@ -114,7 +113,7 @@ class Flow(ABC):
         size = len(task.body or b"")
         self.queued -= 1
         self.queued_bytes -= size
-        self.quota.release(task.share, OVERHEAD + size)
+        self.quota.release(task.share, WAITING_BYTES + size)
         self.timetable.cancel(task)
 
     # Giving -----------------------------------------------------------------------------

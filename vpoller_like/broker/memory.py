@@ -7,12 +7,10 @@ from collections import deque
 import msgspec
 
 from vpoller_like.broker.compiled import compiled
+from vpoller_like.broker.figures import REMEMBERED_BYTES
 from vpoller_like.broker.task import Key
 from vpoller_like.protocol.encoding import Encoding
 from vpoller_like.protocol.reply import ReplyMeta
-
-#: What an entry costs beside its body.
-OVERHEAD = 512
 
 
 @compiled
@@ -70,9 +68,9 @@ class Memory:
         if known is None:
             self._order.append(key)
         else:
-            self.bytes -= len(known.body) + OVERHEAD
+            self.bytes -= len(known.body) + REMEMBERED_BYTES
         self._entries[key] = entry
-        count, size = len(self._order), self.bytes + len(entry.body) + OVERHEAD
+        count, size = len(self._order), self.bytes + len(entry.body) + REMEMBERED_BYTES
         self.bytes = size
         if size > self._max_bytes or count > self._max_count:
             self._make_room()
@@ -100,7 +98,7 @@ class Memory:
 
     def _drop_oldest(self) -> None:
         entry = self._entries.pop(self._order.popleft())
-        self.bytes -= len(entry.body) + OVERHEAD
+        self.bytes -= len(entry.body) + REMEMBERED_BYTES
         if entry.arrived > self.since:
             self.since = entry.arrived
         self.evicted += 1

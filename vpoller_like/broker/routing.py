@@ -17,6 +17,7 @@ import msgspec
 
 from vpoller_like.broker.compiled import compiled
 from vpoller_like.broker.fair_queue import FairQueue
+from vpoller_like.broker.figures import SPELL
 from vpoller_like.broker.worker import Worker
 from vpoller_like.protocol.worker import Method, Offer
 
@@ -25,9 +26,6 @@ MANY_ROUTES = 10_000
 #: Pools without a worker that are remembered at most, and the bytes of their offers together:
 #: who comes and goes with ever new offers leaves one behind each time.
 MANY_DEPARTED = 1000
-#: Seconds of quick tasks that are given to one worker in a round before it is another one's turn:
-#: to wake a worker takes about as long.
-SPELL = 0.0002
 DEPARTED_BYTES = 8 << 20
 
 

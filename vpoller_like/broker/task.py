@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from vpoller_like.broker.routing import Route
     from vpoller_like.broker.worker import Worker
 
-#: What a waiting task costs beside its body, in bytes.
-OVERHEAD = 1024
 #: Whose id, and the id.
 Key = tuple[str, str]
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Generic, Protocol, TypeVar
 
 from vpoller_like.broker.compiled import compiled
+from vpoller_like.broker.figures import GRAIN, SLACK
 
 
 class Entered(Protocol):
@@ -20,11 +21,6 @@ class Entered(Protocol):
 
 
 T = TypeVar("T", bound=Entered)
-
-#: Deadlines are kept to this many seconds; nothing is due too early.
-GRAIN = 0.02
-#: Places of emptied buckets that are not worth a look.
-SLACK = 64
 
 
 @compiled
