@@ -164,7 +164,8 @@ cdef class Finished:
 @cython.freelist(512)
 cdef class Run:
     cdef readonly long long key
-    cdef public object item
+    # Not to be replaced by one of another method, or with another id: see below.
+    cdef readonly object item
     cdef public list debts
     cdef public double given_at
     cdef public bint brief, slow
@@ -268,7 +269,7 @@ cdef class Runs:
         known = self.numbers.get(link)
         if known is None:
             known = self.numbers[link] = {}
-        return <dict>known
+        return <dict?>known
 
     cdef Run _add(self, dict known, long link, item, bint brief, double now):
         cdef Run run = Run.__new__(Run)
@@ -709,7 +710,7 @@ cdef class Debts:
     cdef Outbox _outbox(self, long link):
         if not 0 <= link < len(self._outboxes):
             raise IndexError(link)
-        return <Outbox>self._outboxes[link]
+        return <Outbox?>self._outboxes[link]
 
     cpdef _paid(self, runs, double now):
         cdef Run run
@@ -894,7 +895,7 @@ cdef class Flow:
         else:
             self._handlers[kind](event, now)
         for index in range(len(self._outboxes)):
-            if (<Outbox>self._outboxes[index])._waits:
+            if (<Outbox?>self._outboxes[index])._waits:
                 self._flush(index, now)
         if self._departure.leaving:
             self._depart(now)
@@ -939,7 +940,7 @@ cdef class Flow:
         cdef Py_ssize_t index
         cdef Outbox outbox
         for index in range(len(self._outboxes)):
-            outbox = <Outbox>self._outboxes[index]
+            outbox = self._outboxes[index]
             if outbox._waits and self._links[index].welcomed:
                 due = min(due, outbox._since + FLUSH_SECONDS)
         return due
@@ -947,24 +948,26 @@ cdef class Flow:
     # What comes in ---------------------------------------------------------------------
 
     cdef int _received(self, Py_ssize_t index, message, double now) except -1:
+        # Held here: what it calls in Python may do anything to this core, even begin it anew.
+        cdef Debts ledger = self._ledger
         if not 0 <= index < len(self._links):
             raise IndexError(index)
         link = self._links[index]
         kind = type(message)
         link.heard_at = now
         if kind is _Tasks:
-            self._tasks(index, link, message, now)
+            self._tasks(ledger, index, link, message, now)
         elif kind is _Ack:
-            self._ledger._paid((<Outbox>self._outboxes[index]).acknowledge(message.seq), now)
+            ledger._paid(ledger._outbox(index).acknowledge(message.seq), now)
         else:
             if kind is not _Alive:
                 self._links_due = None
             self._answers[kind](link, message, now)
-        if self._ledger.unwanted:
-            self._recall(self._ledger.take_unwanted())
+        if ledger.unwanted:
+            self._recall(ledger.take_unwanted())
         return 0
 
-    cdef int _tasks(self, long index, link, message, double now) except -1:
+    cdef int _tasks(self, Debts ledger, long index, link, message, double now) except -1:
         cdef list items, runs
         if message.session != link.session:
             return 0
@@ -972,7 +975,7 @@ cdef class Flow:
         if self._departure.leaving:
             self._return(link, [_Attempt(item.task, item.attempt) for item in items], now)
             return 0
-        runs = self._ledger._take(index, items, self._pace, now)
+        runs = ledger._take(index, items, self._pace, now)
         if runs:
             self._out.append(_Submit(runs))
         if len(runs) < len(items):
@@ -980,6 +983,7 @@ cdef class Flow:
         return 0
 
     cdef int _progress(self, event, double now) except -1:
+        cdef Debts ledger = self._ledger
         cdef Run run
         cdef Finished finished
         for started in event.started:
@@ -993,13 +997,13 @@ cdef class Flow:
             if run.slow or not run.debts:
                 self._links_due = None
             self._pace.note(run._method, <double>finished.ran_us / 1e6, now)
-            self._ledger.conclude(run, finished, now)
+            ledger.conclude(run, finished, now)
         return 0
 
     # What goes out ---------------------------------------------------------------------
 
     cdef int _flush(self, Py_ssize_t index, double now) except -1:
-        cdef Outbox outbox = <Outbox>self._outboxes[index]
+        cdef Outbox outbox = self._outboxes[index]
         cdef Pack pack
         cdef list results
         link = self._links[index]
