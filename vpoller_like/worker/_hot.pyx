@@ -477,6 +477,29 @@ cdef class Pack:
     cdef readonly list runs, results
     cdef readonly Py_ssize_t bytes
 
+    def __init__(self, long long seq, list runs not None, list results not None, Py_ssize_t bytes):
+        self.seq = seq
+        self.runs = runs
+        self.results = results
+        self.bytes = bytes
+
+    cdef tuple _fields(self):
+        return (self.seq, self.runs, self.results, self.bytes)
+
+    def __eq__(self, other):
+        if type(other) is not Pack:
+            return NotImplemented
+        return self._fields() == (<Pack>other)._fields()
+
+    def __hash__(self):
+        return hash(self._fields())
+
+    def __repr__(self):
+        return (
+            f"Pack(seq={self.seq!r}, runs={self.runs!r}, results={self.results!r}, "
+            f"bytes={self.bytes!r})"
+        )
+
 
 @cython.final
 cdef class Outbox:
@@ -668,20 +691,35 @@ cdef class Debts:
 
     def __init__(self, outboxes, Memory memory not None):
         cdef Outbox outbox
+        _bind()
         self.runs = Runs()
         self.memory = memory
         self._outboxes = [outbox for outbox in outboxes]
         self.unwanted = []
+
+    def take(self, long link, items, is_brief, double now):
+        cdef Runs runs = self.runs
+        cdef dict known = runs._known_to(link)
+        taken = []
+        for item in items:
+            if self._takes(known, link, item, now):
+                taken.append(runs._add(known, link, item, is_brief(item.method), now))
+        return taken
 
     cdef list _take(self, long link, list items, Pace pace, double now):
         cdef Runs runs = self.runs
         cdef dict known = runs._known_to(link)
         taken = []
         for item in items:
-            before = known.get(item.task)
-            if before is None and not runs._knows_id(item) or self._is_new(before, link, item, now):
+            if self._takes(known, link, item, now):
                 taken.append(runs._add(known, link, item, pace.is_brief(item.method), now))
         return taken
+
+    cdef bint _takes(self, dict known, long link, item, double now) except -1:
+        before = known.get(item.task)
+        if before is None and not self.runs._knows_id(item):
+            return True
+        return self._is_new(before, link, item, now)
 
     cpdef conclude(self, Run run, Finished outcome, double now):
         cdef Debt debt
@@ -696,6 +734,9 @@ cdef class Debts:
 
     def acknowledge(self, long link, long long seq, double now):
         self._paid(self._outbox(link).acknowledge(seq), now)
+
+    def _is_new(self, known, link, item, now):
+        raise NotImplementedError
 
     def _pay(self, Run run not None, Finished outcome not None, debts, double now):
         cdef Debt debt
@@ -1036,6 +1077,13 @@ cdef class Flow:
             return _nothing
         return _grant_to(link.index, self._threads, self._runs, self._pace, now)
 
+    # Who derives from it ---------------------------------------------------------------
+
+    def _return(self, link, attempts, now):
+        raise NotImplementedError
+
+    def _depart(self, now):
+        raise NotImplementedError
 
 # The loop -----------------------------------------------------------------------------------
 
