@@ -132,10 +132,10 @@ cdef Debt new_debt(long link, task, attempt):
 @cython.freelist(512)
 cdef class Finished:
     cdef readonly long long key, ran_us
-    cdef readonly str code
-    cdef readonly bytes body
+    # As the host has them: a code may be a member of an enumeration.
+    cdef readonly object code, body
 
-    def __init__(self, long long key, str code not None, long long ran_us, bytes body not None):
+    def __init__(self, long long key, code, long long ran_us, body):
         self.key = key
         self.code = code
         self.ran_us = ran_us
@@ -533,9 +533,8 @@ cdef class Outbox:
     def __bool__(self):
         return bool(self._sent) or bool(self._results)
 
-    cpdef add(self, Run run, result, double now):
-        cdef bytes body = result.body
-        self._add(run, result, len(body), now)
+    def add(self, Run run not None, result, double now):
+        self._add(run, result, len(result.body), now)
 
     cdef int _add(self, Run run, result, Py_ssize_t size, double now) except -1:
         self._runs.append(run)
@@ -724,7 +723,7 @@ cdef class Debts:
     cpdef conclude(self, Run run, Finished outcome, double now):
         cdef Debt debt
         run.outcome = outcome
-        if len(<bytes?>run.item.body) > LARGE:
+        if len(run.item.body) > LARGE:
             run.shed()
         if run.debts:
             for debt in run.debts:
@@ -773,6 +772,12 @@ cdef class Debts:
 
 
 # Threads ------------------------------------------------------------------------------------
+
+
+cdef long long _microseconds(double seconds) except? -1:
+    cdef double found = seconds * 1e6
+    # What C has no number for it would turn into any; Python says that there is none.
+    return <long long>found if -9e18 < found < 9e18 else int(<object>found)
 
 
 @cython.final
@@ -869,9 +874,7 @@ cdef class Executor:
     def run(self, Py_ssize_t place, Run run not None):
         cdef Finished finished = Finished.__new__(Finished)
         cdef double began, ended
-        cdef bytes body = run.item.body
-        if not 0 <= place < len(self._current):
-            raise IndexError(place)
+        body = run.item.body
         finished.key = run.key
         began = self._now()
         self._current[place] = (run.key, began)
@@ -882,8 +885,8 @@ cdef class Executor:
             _log.exception("task raised")
             finished.code, finished.body = TASK_FAILED, _told(error, body)
         ended = self._now()
-        finished.ran_us = <long long>((ended - began) * 1e6)
         self._current[place] = None
+        finished.ran_us = _microseconds(ended - began)
         self._finished.append(finished)
         return ended
 
