@@ -51,7 +51,9 @@ class BuildOnce(build_ext):
             self._translate_and_compile(ext)
             shutil.copy2(target, kept)
         target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(kept, target)
+        # With the time of now: what is in place, of another source, may be younger than ``kept``,
+        # and would be left there.
+        shutil.copy(kept, target)
 
     def _translate_and_compile(self, ext: Extension) -> None:
         # Only CompileError is forgiven where an extension is optional.
