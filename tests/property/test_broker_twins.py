@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.core import offer, request_body, safe
-from tests.support.twins import as_they_are, in_python
+from tests.support.twins import Load, as_they_are, in_python
 from vpoller_like.broker import compiled
 from vpoller_like.config import BrokerSettings
 from vpoller_like.errors import Busy
@@ -27,8 +27,9 @@ _NAMES = ("core", "events", "fair_queue", "memory", "quota", "routing", "task", 
 class Side:
     """One of the two brokers."""
 
-    def __init__(self, load: Callable[..., list[Any]]) -> None:
-        self.core, self.events, self.fair_queue, self.memory, *rest = load(*_NAMES, "worker")
+    def __init__(self, load: Load) -> None:
+        modules: list[Any] = load("broker", *_NAMES, "worker")
+        self.core, self.events, self.fair_queue, self.memory, *rest = modules
         self.quota, self.routing, self.task, self.timetable, self.worker = rest
 
     def new_task(self, number: int, share: object = b"", priority: int = 4, due: float = 9) -> Any:
