@@ -33,6 +33,7 @@ from vpoller_like.protocol.worker import (
 )
 from vpoller_like.transport.message import DONE as _DONE
 from vpoller_like.transport.poll import Poll
+from vpoller_like.worker import figures
 
 #: See compiled.py, which takes no other one.
 INTERFACE = 1
@@ -53,40 +54,39 @@ cdef object _decode = decode_from_broker
 cdef object _encode = encode
 cdef object DONE = _DONE
 cdef frozenset REMARKABLE = frozenset([Welcome, Shutdown, Refused])
+cdef frozenset REMEMBERED = figures.REMEMBERED
 cdef str TASK_FAILED = TaskFailed.code
 cdef Py_ssize_t MAX_PACK = _MAX_PACK
-cdef Py_ssize_t LARGE = 64 * 1024
-cdef double SLOW_SECONDS = 0.005
-cdef double FLUSH_SECONDS = 0.001
+cdef Py_ssize_t LARGE = figures.LARGE
+cdef double SLOW_SECONDS = figures.SLOW_SECONDS
+cdef double FLUSH_SECONDS = figures.FLUSH_SECONDS
 cdef double NEVER = float("inf")
-cdef double AHEAD_SECONDS = 0.002
-cdef long MAX_AHEAD = 64
-cdef double MEMORY_SECONDS = 1.0
-cdef double BRIEF_SECONDS = 0.0002
-cdef double SHORTEST = 1e-6
-# What an entry of the memory costs beside its body.
-cdef Py_ssize_t OVERHEAD = 512
+cdef double AHEAD_SECONDS = figures.AHEAD_SECONDS
+cdef long MAX_AHEAD = figures.MAX_AHEAD
+cdef double MEMORY_SECONDS = figures.MEMORY_SECONDS
+cdef double BRIEF_SECONDS = figures.BRIEF_SECONDS
+cdef double SHORTEST = figures.SHORTEST
+cdef Py_ssize_t REMEMBERED_BYTES = figures.REMEMBERED_BYTES
 
 # Of the worker's own modules, which import this one: they are there when the first Flow is made.
 cdef object _Received, _Progress, _Started, _Submit, _Send, _Unsent, _Recall
 cdef object _Departure, _told, _within
 cdef object _grant, _nothing
-cdef frozenset REMEMBERED
 cdef bint _is_bound = False
 
 
 cdef int _bind() except -1:
     global _Received, _Progress, _Started, _Submit, _Send, _Unsent, _Recall
     global _Departure, _told, _within, _grant, _nothing
-    global REMEMBERED, _is_bound
+    global _is_bound
     if _is_bound:
         return 0
-    from vpoller_like.worker import departure, events, executor, grant, memory, size
+    from vpoller_like.worker import departure, events, executor, grant, size
 
     _Received, _Progress, _Started = events.Received, events.Progress, events.Started
     _Submit, _Send, _Unsent, _Recall = events.Submit, events.Send, events.Unsent, events.Recall
     _Departure, _told, _within = departure.Departure, executor._told, size.within
-    _grant, _nothing, REMEMBERED = grant._grant, grant.NOTHING, memory.REMEMBERED
+    _grant, _nothing = grant._grant, grant.NOTHING
     _is_bound = True
     return 0
 
@@ -622,8 +622,7 @@ cdef class Entry:
 cdef class Memory:
     cdef readonly long long bytes
     cdef double _seconds
-    cdef readonly object _max_bytes, _max_count
-    cdef object _entries
+    cdef readonly object _max_bytes, _max_count, _entries
 
     def __init__(self, double seconds, max_bytes, max_count):
         _bind()
@@ -676,7 +675,7 @@ cdef class Memory:
 
 
 cdef Py_ssize_t cost_of(Run run):
-    return OVERHEAD + (0 if run.outcome is None else len(run.outcome.body))
+    return REMEMBERED_BYTES + (0 if run.outcome is None else len(run.outcome.body))
 
 
 # What is owed -------------------------------------------------------------------------------
@@ -1088,6 +1087,7 @@ cdef class Flow:
     def _depart(self, now):
         raise NotImplementedError
 
+
 # The loop -----------------------------------------------------------------------------------
 
 
@@ -1157,7 +1157,10 @@ cdef class Turn:
         self._c_feed(event)
 
     cdef int _c_feed(self, event) except -1:
-        cdef list actions = self._core._handle(event, self._executor._now())
+        # Held while they run: something may take their places meanwhile.
+        cdef Flow core = self._core
+        cdef Executor executor = self._executor
+        cdef list actions = core._handle(event, executor._now())
         self._actions = actions
         for action in actions:
             kind = type(action)
@@ -1166,10 +1169,22 @@ cdef class Turn:
                 if self._ports[link].send(_encode(message)) is not DONE:
                     self._follow(_Unsent(link, message))
             elif kind is _Submit:
-                self._executor._waiting.extend(action.runs)
+                executor._waiting.extend(action.runs)
             else:
                 self._perform[kind](action)
         return 0
 
     cpdef _follow(self, event):
-        self._actions.extend(self._core._handle(event, self._executor._now()))
+        cdef Flow core = self._core
+        self._actions.extend(core._handle(event, self._executor._now()))
+
+    # Who derives from it ---------------------------------------------------------------
+
+    def _look_around(self, now):
+        raise NotImplementedError
+
+    def _remark(self, index, said):
+        raise NotImplementedError
+
+    def _garbled(self, index, error):
+        raise NotImplementedError

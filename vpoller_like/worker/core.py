@@ -11,7 +11,8 @@ from vpoller_like.config import WorkerSettings
 from vpoller_like.protocol import worker as wire
 from vpoller_like.worker import events as ev
 from vpoller_like.worker.departure import ACK_SECONDS
-from vpoller_like.worker.flow import SLOW_SECONDS, Flow, slow_at
+from vpoller_like.worker.figures import SLOW_SECONDS
+from vpoller_like.worker.flow import Flow, slow_at
 from vpoller_like.worker.grant import NOTHING, is_news
 from vpoller_like.worker.ledger import Ledger
 from vpoller_like.worker.link import HELLO_RETRY, Link

@@ -6,21 +6,19 @@ from collections.abc import Callable, Iterable, Sequence
 
 from vpoller_like.protocol.worker import Assignment, Result
 from vpoller_like.worker.compiled import compiled
-from vpoller_like.worker.memory import REMEMBERED, Memory
+from vpoller_like.worker.figures import LARGE, REMEMBERED
+from vpoller_like.worker.memory import Memory
 from vpoller_like.worker.outbox import Outbox
 from vpoller_like.worker.run import Debt, Finished, Run
 from vpoller_like.worker.runs import Runs
-
-#: Bytes of a request that is let go of as soon as it has run.
-LARGE = 64 * 1024
 
 
 @compiled
 class Debts:
     """Owns the runs, what is on its way to the brokers, and what is remembered.
 
-    Who derives from it says what is to be done with a task that has an id, or a number that
-    is known (``_is_new``).
+    Who derives from it says what is to be done with a task whose id or number is known
+    (``_is_new``).
     """
 
     def __init__(self, outboxes: Sequence[Outbox], memory: Memory) -> None:
@@ -37,11 +35,12 @@ class Debts:
 
         ``is_brief`` says so of a method.
         """
-        known_as, add = self.runs.numbers[link].get, self.runs.add
+        known_as, by_id, add = self.runs.numbers[link].get, self.runs.by_id, self.runs.add
         taken = []
         for item in items:
             known = known_as(item.task)
-            if (known is None and item.id is None) or self._is_new(known, link, item, now):
+            is_known = known is not None or by_id(item.principal, item.id) is not None
+            if not is_known or self._is_new(known, link, item, now):
                 taken.append(add(link, item, is_brief(item.method), now))
         return taken
 

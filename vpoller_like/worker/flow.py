@@ -9,6 +9,7 @@ from vpoller_like.protocol import worker as wire
 from vpoller_like.worker import events as ev
 from vpoller_like.worker.compiled import compiled
 from vpoller_like.worker.departure import Departure
+from vpoller_like.worker.figures import FLUSH_SECONDS, SLOW_SECONDS
 from vpoller_like.worker.grant import NOTHING, Grant, grant_to, is_news
 from vpoller_like.worker.ledger import Ledger
 from vpoller_like.worker.link import Link
@@ -17,12 +18,8 @@ from vpoller_like.worker.run import Run
 from vpoller_like.worker.size import within
 from vpoller_like.worker.timeouts import Timeouts
 
-#: Seconds after which a run is no quick one.
-SLOW_SECONDS = 0.005
 #: Seconds until what is not to happen.
 NEVER = float("inf")
-#: Seconds that a result may wait for others to go with it.
-FLUSH_SECONDS = 0.001
 
 #: What brokers say all the time; nothing is due the sooner for it.
 _COMMON = frozenset([wire.Tasks, wire.Ack, wire.Alive])

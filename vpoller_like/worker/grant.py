@@ -7,12 +7,9 @@ from functools import lru_cache
 import msgspec
 
 from vpoller_like.worker.compiled import compiled
+from vpoller_like.worker.figures import AHEAD_SECONDS, MAX_AHEAD
 from vpoller_like.worker.pace import Pace
 from vpoller_like.worker.runs import Runs
-
-#: Seconds of work that may wait here for a thread to become free.
-AHEAD_SECONDS = 0.002
-MAX_AHEAD = 64
 
 
 class Grant(msgspec.Struct, frozen=True, gc=False):

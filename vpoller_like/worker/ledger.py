@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from vpoller_like.protocol.worker import Assignment, Attempt, Have, Held, Possession, WhoHas
 from vpoller_like.worker.debts import Debts, result_of
-from vpoller_like.worker.memory import REMEMBERED
+from vpoller_like.worker.figures import REMEMBERED
 from vpoller_like.worker.run import Debt, Run
 
 

@@ -6,16 +6,9 @@ from collections import OrderedDict
 
 import msgspec
 
-from vpoller_like.errors import InvalidParams, TaskFailed, TooLarge
 from vpoller_like.worker.compiled import compiled
+from vpoller_like.worker.figures import REMEMBERED_BYTES
 from vpoller_like.worker.run import Run
-
-#: Outcomes that say the task ran, and how it went; the empty code is a success. Any
-#: other, such as ``busy``, asks to try again, and then it must run again.
-REMEMBERED = frozenset(["", InvalidParams.code, TaskFailed.code, TooLarge.code])
-
-#: What an entry costs beside its body.
-OVERHEAD = 512
 
 
 class Entry(msgspec.Struct, frozen=True, gc=False):
@@ -81,4 +74,4 @@ class Memory:
 
 
 def _cost(run: Run) -> int:
-    return OVERHEAD + (len(run.outcome.body) if run.outcome else 0)
+    return REMEMBERED_BYTES + (len(run.outcome.body) if run.outcome else 0)

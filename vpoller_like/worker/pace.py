@@ -3,15 +3,7 @@
 from __future__ import annotations
 
 from vpoller_like.worker.compiled import compiled
-
-#: Seconds for which a method counts after its last run.
-MEMORY_SECONDS = 1.0
-
-#: A method that takes so many seconds at the most is brief.
-BRIEF_SECONDS = 0.0002
-
-#: A run shorter than this counts as this long, in seconds.
-SHORTEST = 1e-6
+from vpoller_like.worker.figures import BRIEF_SECONDS, MEMORY_SECONDS, SHORTEST
 
 
 @compiled
