@@ -16,7 +16,10 @@ from tests.support.core_rig import OFFER, task
 from tests.support.worker_twins import BOTH, MOST, Steps, assert_same, said, told
 from vpoller_like.config import WorkerSettings
 from vpoller_like.protocol import worker as wire
+from vpoller_like.transport.poll import Poll
+from vpoller_like.transport.port import Port
 from vpoller_like.worker import compiled
+from vpoller_like.worker.turn import Turn
 
 pytestmark = pytest.mark.skipif(compiled.TWINS.kind != "c", reason="the compiled core is not there")
 
@@ -194,7 +197,8 @@ def test_cores_do_the_same_with_faults_in_between(seed: int) -> None:
 OURS, THEIRS = BOTH
 KINDS = [OURS.run.Debt, OURS.run.Finished, OURS.run.Run, OURS.outbox.Pack, OURS.runs.Runs]
 KINDS += [OURS.outbox.Outbox, OURS.pace.Pace, OURS.executor.Executor, OURS.ledger.Debts]
-KINDS += [OURS.core.Flow, OURS.ledger.Ledger, OURS.core.WorkerCore]
+KINDS += [OURS.core.Flow, OURS.ledger.Ledger, OURS.core.WorkerCore, OURS.memory.Memory]
+KINDS += [Turn, Port, Poll]
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
