@@ -68,17 +68,15 @@ cdef double BRIEF_SECONDS = figures.BRIEF_SECONDS
 cdef double SHORTEST = figures.SHORTEST
 cdef Py_ssize_t REMEMBERED_BYTES = figures.REMEMBERED_BYTES
 
-# Of the worker's own modules, which import this one: they are there when the first Flow is made.
+# Of the worker's own modules, which import this one: they are there when the first thing is made that needs them.
 cdef object _Received, _Progress, _Started, _Submit, _Send, _Unsent, _Recall
-cdef object _Departure, _told, _within
-cdef object _grant, _nothing
+cdef object _Departure, _told, _within, _grant, _nothing
 cdef bint _is_bound = False
 
 
 cdef int _bind() except -1:
     global _Received, _Progress, _Started, _Submit, _Send, _Unsent, _Recall
-    global _Departure, _told, _within, _grant, _nothing
-    global _is_bound
+    global _Departure, _told, _within, _grant, _nothing, _is_bound
     if _is_bound:
         return 0
     from vpoller_like.worker import departure, events, executor, grant, size
@@ -625,7 +623,6 @@ cdef class Memory:
     cdef readonly object _max_bytes, _max_count, _entries
 
     def __init__(self, double seconds, max_bytes, max_count):
-        _bind()
         self.bytes = 0
         self._seconds = seconds
         self._max_bytes = max_bytes
@@ -689,7 +686,6 @@ cdef class Debts:
 
     def __init__(self, outboxes, Memory memory not None):
         cdef Outbox outbox
-        _bind()
         self.runs = Runs()
         self.memory = memory
         self._outboxes = [outbox for outbox in outboxes]
