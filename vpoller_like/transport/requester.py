@@ -23,6 +23,7 @@ from vpoller_like.transport.context import asking_context
 from vpoller_like.transport.curve import Credentials
 from vpoller_like.transport.handshake import Handshakes
 from vpoller_like.transport.message import DONE
+from vpoller_like.transport.signals import held
 
 _FD = int(zmq.FD)
 _IPV6 = int(zmq.IPV6)
@@ -89,8 +90,9 @@ class Channel:
             self._socket.set(_IPV6, int("[" in endpoint))
             if credentials is not None:
                 credentials.apply(self._socket)
-            self._handshakes = Handshakes(context, self._socket, endpoint, credentials)
-            self._socket.connect(endpoint)
+            with held():
+                self._handshakes = Handshakes(context, self._socket, endpoint, credentials)
+                self._socket.connect(endpoint)
         except zmq.ZMQError as error:
             self.close()
             raise Unreachable(f"{endpoint}: {error}") from error

@@ -23,6 +23,7 @@ from vpoller_like.transport.binding import STAY_LOCAL, USE_CURVE, Binding, bind
 from vpoller_like.transport.curve import Credentials, Pair, serve, serve_plainly
 from vpoller_like.transport.handshake import Handshakes
 from vpoller_like.transport.port import Port
+from vpoller_like.transport.signals import held
 
 Context = zmq.Context[zmq.Socket[bytes]]
 Options = dict[zmq.SocketOption, int]
@@ -139,12 +140,13 @@ def worker_link(
         # The kernel asks at ever longer intervals: after a long partition, half a minute.
         zmq.CONNECT_TIMEOUT: 2000,
     }
-    socket = _socket(context, zmq.DEALER, options)
-    if credentials is not None:
-        credentials.apply(socket)
-    handshakes = Handshakes(context, socket, endpoint, credentials, "worker")
-    socket.connect(endpoint)
-    return Port(socket), handshakes
+    with held():
+        socket = _socket(context, zmq.DEALER, options)
+        if credentials is not None:
+            credentials.apply(socket)
+        handshakes = Handshakes(context, socket, endpoint, credentials, "worker")
+        socket.connect(endpoint)
+        return Port(socket), handshakes
 
 
 def _bound(
