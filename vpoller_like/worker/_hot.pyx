@@ -68,15 +68,16 @@ cdef double BRIEF_SECONDS = figures.BRIEF_SECONDS
 cdef double SHORTEST = figures.SHORTEST
 cdef Py_ssize_t REMEMBERED_BYTES = figures.REMEMBERED_BYTES
 
-# Of the worker's own modules, which import this one: they are there when the first thing is made that needs them.
+# Of the worker's own modules, which import this one: there when the first thing is made that needs
+# them.
 cdef object _Received, _Progress, _Started, _Submit, _Send, _Unsent, _Recall
-cdef object _Departure, _told, _within, _grant, _nothing
+cdef object _Departure, _told, _within, _grant, _nothing, _is_news
 cdef bint _is_bound = False
 
 
 cdef int _bind() except -1:
     global _Received, _Progress, _Started, _Submit, _Send, _Unsent, _Recall
-    global _Departure, _told, _within, _grant, _nothing, _is_bound
+    global _Departure, _told, _within, _grant, _nothing, _is_news, _is_bound
     if _is_bound:
         return 0
     from vpoller_like.worker import departure, events, executor, grant, size
@@ -84,7 +85,7 @@ cdef int _bind() except -1:
     _Received, _Progress, _Started = events.Received, events.Progress, events.Started
     _Submit, _Send, _Unsent, _Recall = events.Submit, events.Send, events.Unsent, events.Recall
     _Departure, _told, _within = departure.Departure, executor._told, size.within
-    _grant, _nothing = grant._grant, grant.NOTHING
+    _grant, _nothing, _is_news = grant._grant, grant.NOTHING, grant.is_news
     _is_bound = True
     return 0
 
@@ -459,12 +460,6 @@ def grant_to(long link, long threads, Runs runs not None, Pace pace not None, do
     return _grant_to(link, threads, runs, pace, now)
 
 
-cdef bint is_news(told, current):
-    if told is current:
-        return False
-    return told.slots != current.slots or bool(told.ahead) != bool(current.ahead)
-
-
 # Results on their way -----------------------------------------------------------------------
 
 
@@ -696,24 +691,11 @@ cdef class Debts:
         cdef dict known = runs._known_to(link)
         taken = []
         for item in items:
-            if self._takes(known, link, item, now):
+            before = known.get(item.task)
+            is_known = before is not None or runs._knows_id(item)
+            if not is_known or self._is_new(before, link, item, now):
                 taken.append(runs._add(known, link, item, is_brief(item.method), now))
         return taken
-
-    cdef list _take(self, long link, list items, Pace pace, double now):
-        cdef Runs runs = self.runs
-        cdef dict known = runs._known_to(link)
-        taken = []
-        for item in items:
-            if self._takes(known, link, item, now):
-                taken.append(runs._add(known, link, item, pace.is_brief(item.method), now))
-        return taken
-
-    cdef bint _takes(self, dict known, long link, item, double now) except -1:
-        before = known.get(item.task)
-        if before is None and not self.runs._knows_id(item):
-            return True
-        return self._is_new(before, link, item, now)
 
     cpdef conclude(self, Run run, Finished outcome, double now):
         cdef Debt debt
@@ -769,6 +751,14 @@ cdef class Debts:
 # Threads ------------------------------------------------------------------------------------
 
 
+cdef double time_of(clock) except? -1:
+    cdef timespec now
+    if clock is not _monotonic:
+        return clock()
+    clock_gettime(CLOCK_MONOTONIC, &now)
+    return <double>(now.tv_sec * 1_000_000_000LL + now.tv_nsec) / 1e9
+
+
 cdef long long _microseconds(double seconds) except? -1:
     cdef double found = seconds * 1e6
     # What C has no number for it would turn into any; Python says that there is none.
@@ -779,26 +769,17 @@ cdef long long _microseconds(double seconds) except? -1:
 cdef class Executor:
     cdef object _host, _max_reply, _clock, _waiting, _finished, _free
     cdef list _current, _reported
-    cdef bint _is_real
 
     def __init__(self, host, Py_ssize_t places, max_reply, clock=_monotonic):
         _bind()
         self._host = host
         self._max_reply = max_reply
         self._clock = clock
-        self._is_real = clock is _monotonic
         self._waiting = deque()
         self._finished = deque()
         self._free = deque(range(places))
         self._current = [None] * places
         self._reported = [None] * places
-
-    cdef double _now(self) except? -1:
-        cdef timespec now
-        if not self._is_real:
-            return self._clock()
-        clock_gettime(CLOCK_MONOTONIC, &now)
-        return <double>(now.tv_sec * 1_000_000_000LL + now.tv_nsec) / 1e9
 
     def submit(self, runs):
         self._waiting.extend(runs)
@@ -871,7 +852,7 @@ cdef class Executor:
         cdef double began, ended
         body = run.item.body
         finished.key = run.key
-        began = self._now()
+        began = time_of(self._clock)
         self._current[place] = (run.key, began)
         try:
             outcome = self._host.execute(body, self._max_reply)
@@ -879,7 +860,7 @@ cdef class Executor:
         except BaseException as error:
             _log.exception("task raised")
             finished.code, finished.body = TASK_FAILED, _told(error, body)
-        ended = self._now()
+        ended = time_of(self._clock)
         self._current[place] = None
         finished.ran_us = _microseconds(ended - began)
         self._finished.append(finished)
@@ -970,7 +951,7 @@ cdef class Flow:
 
     cdef double _link_due(self, link, double now) except? -1:
         cdef double due = link.next_due()
-        if link.welcomed and is_news(link.told, self._grant(link, now)):
+        if link.welcomed and _is_news(link.told, self._grant(link, now)):
             due = min(due, <double>link.next_tell)
         return due
 
@@ -1014,7 +995,7 @@ cdef class Flow:
         if self._departure.leaving:
             self._return(link, [_Attempt(item.task, item.attempt) for item in items], now)
             return 0
-        runs = ledger._take(index, items, self._pace, now)
+        runs = ledger.take(index, items, self._pace.is_brief, now)
         if runs:
             self._out.append(_Submit(runs))
         if len(runs) < len(items):
@@ -1116,7 +1097,7 @@ cdef class Turn:
         progress = self._executor._progress()
         if progress is not None:
             self._c_feed(progress)
-        now = self._executor._now()
+        now = time_of(self._clock)
         due = self._core._next_due(now)
         if now >= self._next_pulse or due <= now:
             found = self._look_around(now)
@@ -1128,7 +1109,7 @@ cdef class Turn:
         cdef double patience = 0.0
         cdef Py_ssize_t index
         if not self._executor._is_ready():
-            patience = max(0.0, self._next_look - self._executor._now())
+            patience = max(0.0, self._next_look - time_of(self._clock))
         ready = self._poll.wait(patience)
         if self._waker.fd in ready:
             self._waker.clear()
@@ -1156,7 +1137,7 @@ cdef class Turn:
         # Held while they run: something may take their places meanwhile.
         cdef Flow core = self._core
         cdef Executor executor = self._executor
-        cdef list actions = core._handle(event, executor._now())
+        cdef list actions = core._handle(event, time_of(self._clock))
         self._actions = actions
         for action in actions:
             kind = type(action)
@@ -1172,7 +1153,7 @@ cdef class Turn:
 
     cpdef _follow(self, event):
         cdef Flow core = self._core
-        self._actions.extend(core._handle(event, self._executor._now()))
+        self._actions.extend(core._handle(event, time_of(self._clock)))
 
     # Who derives from it ---------------------------------------------------------------
 
