@@ -452,7 +452,7 @@ def test_what_was_taken_from_the_socket_is_answered_at_the_end() -> None:
     server = BrokerServer(settings(grace_ms=1))
     try:
         flood = join_requests([b'{"method": "echo"}'] * 1000, Encoding.JSON)
-        server._intake.messages.extend([Message([b"\0peer", b"tag", b"", flood], False)] * 3)
+        server._inbox.messages.extend([Message([b"\0peer", b"tag", b"", flood], False)] * 3)
         server._stopped = True
         server.run()
         assert server._core.counters.requests == server._core.counters.replies == 3000
@@ -488,8 +488,8 @@ def test_what_a_dead_worker_cannot_be_sent_is_not_lost() -> None:
         server._feed(Request((b"client", b""), body, parse_head(body)))
         server._send_packs()
         assert len(server._core.roster.workers["instance of ghost"].tasks) == 1
-        server._gone_workers(set())
-        server._gone_workers(set())
+        server.gone_workers(set())
+        server.gone_workers(set())
         assert not server._core.roster.workers
         assert server._core.counters.worker_lost == 0
         assert server._core.dispatcher.queued == 1

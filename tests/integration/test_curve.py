@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -513,14 +513,14 @@ def test_what_a_client_says_of_itself_is_not_who_it_is(door: str, user: bytes) -
     }
     principals: list[str] = []
     with RunningBroker(**opened) as broker, ScriptedWorker(broker.backend) as worker:
-        feed_all = broker.server._feed_all
+        handlers = broker.server._core._handlers
+        handle = handlers[Request]
 
-        def spy(events: Iterable[Any]) -> None:
-            read = list(events)
-            principals.extend(event.principal for event in read if isinstance(event, Request))
-            feed_all(read)
+        def spy(request: Request, now: float) -> None:
+            principals.append(request.principal)
+            handle(request, now)
 
-        broker.server._feed_all = spy  # type: ignore[method-assign]
+        handlers[Request] = spy
         with zmtp.connect(broker.server.endpoints[door], timeout=PATIENCE) as raw:
             said = zmtp.ready(b"DEALER", b"", (b"User-Id", user))
             raw.sendall(zmtp.greeting() + said)

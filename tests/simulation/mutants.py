@@ -21,7 +21,7 @@ from vpoller_like.broker.events import Request, Share
 from vpoller_like.broker.fair_queue import FairQueue
 from vpoller_like.broker.memory import Memory, Remembered
 from vpoller_like.broker.quota import Quota
-from vpoller_like.broker.roster import Roster
+from vpoller_like.broker.reception import Reception
 from vpoller_like.broker.routing import Pool, Route
 from vpoller_like.broker.seekers import Seekers
 from vpoller_like.broker.state import State
@@ -109,9 +109,9 @@ def a_worker_denies_what_it_knows() -> Iterator[None]:
         yield
 
 
-@dies_by("SupersededAttemptsAreDropped")
+@dies_by("SupersededAttemptsAreDropped", pure=True)
 def a_result_is_taken_from_whoever_brings_it() -> Iterator[None]:
-    def take_all(self: Roster, worker: Worker, message: wire.Results, now: float) -> None:
+    def take_all(self: Reception, worker: Worker, message: wire.Results, now: float) -> None:
         self._acks.owe(worker, message.seq, 0, now)
         for item in message.items:
             task = self._dispatcher.live.get(item.task)
@@ -119,7 +119,7 @@ def a_result_is_taken_from_whoever_brings_it() -> Iterator[None]:
                 self._dispatcher.result(task, item, now)
         self._grant(worker, message.slots, message.ahead, now)
 
-    with patch.object(Roster, "_results", take_all):
+    with patch.object(Reception, "_results", take_all):
         yield
 
 

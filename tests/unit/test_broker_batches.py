@@ -11,8 +11,9 @@ from tests.support.core import Player, Stage, request_body
 from vpoller_like.broker import events as ev
 from vpoller_like.broker.access import Access
 from vpoller_like.broker.counters import Counters
+from vpoller_like.broker.figures import TURN
 from vpoller_like.broker.gate import Gate
-from vpoller_like.broker.intake import TURN, Intake
+from vpoller_like.broker.intake import Intake
 from vpoller_like.broker.packs import reply_messages
 from vpoller_like.config import BrokerSettings
 from vpoller_like.errors import TaskFailed

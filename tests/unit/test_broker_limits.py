@@ -307,7 +307,7 @@ def test_a_fault_of_the_core_is_answered_counted_and_survived(
     server = serving.BrokerServer.__new__(serving.BrokerServer)
     server._core = core
     with caplog.at_level(logging.DEBUG):
-        (reply,) = core.handle_all([event], stage.now, server._log_fault)
+        (reply,) = core.handle_all([event], stage.now, server.log_fault)
     assert isinstance(reply, ev.Reply)
     assert decode_object(reply.body)["error"]["code"] == "task_failed"
     assert core.counters.internal_errors == 1

@@ -17,20 +17,33 @@ from collections import OrderedDict, deque
 
 from vpoller_like.broker.figures import (
     GRAIN as _GRAIN,
+    LARGE as _LARGE,
+    MANY as _MANY,
+    PATIENCE as _PATIENCE,
     REMEMBERED as _REMEMBERED,
     REMEMBERED_BYTES as _REMEMBERED_BYTES,
     SLACK as _SLACK,
     SPELL as _SPELL,
+    TURN as _TURN,
     WAITING_BYTES as _WAITING_BYTES,
 )
 from vpoller_like.broker.state import State
 from vpoller_like.errors import RequestError, ShuttingDown, TaskFailed
 from vpoller_like.protocol.batch import is_whole
 from vpoller_like.protocol.encoding import DECODE_FAULTS, JSON, encoding_of
-from vpoller_like.protocol.limits import MAX_ENVELOPE_BYTES
+from vpoller_like.protocol.limits import MAX_ENVELOPE_BYTES, MAX_PACK as _MAX_PACK
 from vpoller_like.protocol.reply import ReplyMeta, failure, is_envelope, with_meta
 from vpoller_like.protocol.request import DEFAULT_PRIORITY as _DEFAULT_PRIORITY, Head, new_json_mark
-from vpoller_like.protocol.worker import Assignment
+from vpoller_like.protocol.worker import (
+    Assignment,
+    Command,
+    Heartbeat,
+    Hello,
+    Results,
+    Tasks,
+    encode as _encode,
+)
+from vpoller_like.transport.message import DONE as _SENT
 
 #: See compiled.py, which takes no other one.
 INTERFACE = 1
@@ -62,6 +75,20 @@ cdef Py_ssize_t REMEMBERED_BYTES = _REMEMBERED_BYTES
 cdef double GRAIN = _GRAIN
 cdef double SPELL = _SPELL
 cdef Py_ssize_t SLACK = _SLACK
+cdef Py_ssize_t LARGE = _LARGE
+cdef long long MANY = _MANY
+cdef double PATIENCE = _PATIENCE
+cdef Py_ssize_t TURN = _TURN
+cdef Py_ssize_t MAX_PACK = _MAX_PACK
+cdef object _Heartbeat = Heartbeat
+cdef object _Hello = Hello
+cdef object _Results = Results
+cdef object _Tasks = Tasks
+cdef object SENT = _SENT
+cdef bytes RESULTS_BYTE = bytes([Command.RESULTS])
+cdef bytes TASKS_BYTE = bytes([Command.TASKS])
+cdef object _read_results = msgspec.msgpack.Decoder(Results).decode
+cdef object _write_tasks = msgspec.msgpack.Encoder().encode
 
 
 # Events and actions -------------------------------------------------------------------------
@@ -107,6 +134,34 @@ cdef class Request:
             f"Request(envelope={self.envelope!r}, body={self.body!r}, head={self.head!r}, "
             f"principal={self.principal!r}, index={self.index!r})"
         )
+
+
+@cython.final
+@cython.no_gc
+@cython.freelist(64)
+cdef class WorkerSays:
+    cdef readonly bytes peer
+    cdef readonly object message
+    cdef readonly str key
+
+    def __init__(self, bytes peer, message, str key=""):
+        self.peer = peer
+        self.message = message
+        self.key = key
+
+    cdef tuple _fields(self):
+        return (self.peer, self.message, self.key)
+
+    def __eq__(self, other):
+        if type(other) is not WorkerSays:
+            return NotImplemented
+        return self._fields() == (<WorkerSays>other)._fields()
+
+    def __hash__(self):
+        return hash(self._fields())
+
+    def __repr__(self):
+        return f"WorkerSays(peer={self.peer!r}, message={self.message!r}, key={self.key!r})"
 
 
 @cython.final
@@ -1223,7 +1278,7 @@ cdef class Flow:
 
     # Ending
 
-    def results(self, Worker worker, list items, double now):
+    cdef int c_results(self, Worker worker, list items, double now) except -1:
         cdef Task task
         for item in items:
             task = worker.tasks.get(item.task)
@@ -1232,6 +1287,7 @@ cdef class Flow:
                 continue
             worker.done += 1
             self.c_result(task, item, now)
+        return 0
 
     cdef void c_result(self, Task task, item, double now) except *:
         cdef bytes body = item.body
@@ -1333,6 +1389,9 @@ cdef class Flow:
 
     def end_round(self):
         self.c_end_round()
+
+    def results(self, Worker worker, list items, double now):
+        self.c_results(worker, items, now)
 
     def result(self, Task task, item, double now):
         self.c_result(task, item, now)
@@ -1496,16 +1555,39 @@ cdef bint is_new(meta) except -1:
     return age is not None and age == 0 and not meta.moved
 
 
-def take_usual(
-    messages, list requests, Py_ssize_t most, Py_ssize_t max_request, Py_ssize_t max_frames
-):
-    cdef Request request
-    while messages and len(requests) < most:
-        request = usual(messages[0], max_request, max_frames)
-        if request is None:
-            return
-        messages.popleft()
-        requests.append(request)
+cdef class Inbox:
+    cdef readonly Py_ssize_t _max_request, _max_frames
+    cdef readonly object messages
+
+    def __init__(self, Py_ssize_t max_request, Py_ssize_t max_frames):
+        self._max_request = max_request
+        self._max_frames = max_frames
+        self.messages = deque()
+
+    def take(self, bint asks_users):
+        return self.c_take(asks_users)
+
+    cdef list c_take(self, bint asks_users):
+        cdef list requests = []
+        messages = self.messages
+        while messages and len(requests) < TURN:
+            if not asks_users:
+                self._take_usual(requests)
+                if not messages or len(requests) >= TURN:
+                    break
+            requests.extend(self.unusual(messages.popleft(), asks_users))
+        return requests
+
+    cdef int _take_usual(self, list requests) except -1:
+        cdef Request request
+        messages = self.messages
+        while messages and len(requests) < TURN:
+            request = usual(messages[0], self._max_request, self._max_frames)
+            if request is None:
+                return 0
+            messages.popleft()
+            requests.append(request)
+        return 0
 
 
 cdef Request usual(message, Py_ssize_t max_request, Py_ssize_t max_frames):
@@ -1536,6 +1618,10 @@ cdef Request usual(message, Py_ssize_t max_request, Py_ssize_t max_frames):
 
 
 def reply_messages(replies):
+    return c_reply_messages(replies)
+
+
+cdef list c_reply_messages(replies):
     cdef list messages = []
     cdef dict batches = {}
     cdef Reply reply
@@ -1555,9 +1641,349 @@ def reply_messages(replies):
     return messages
 
 
-def handle_each(dict handlers, events, now, failed):
-    for event in events:
-        try:
-            handlers[type(event)](event, now)
-        except Exception as error:
-            failed(error, event)
+@cython.final
+cdef class Packs:
+    cdef public dict open
+
+    def __init__(self):
+        self.open = {}
+
+    cpdef int add(self, Give give) except -1:
+        cdef tuple key = (give.peer, give.session)
+        items = self.open.get(key)
+        self.open[key] = give.items if items is None else <list?>items + give.items
+        return 0
+
+    def withdraw(self, peer):
+        from vpoller_like.broker.packs import attempts
+
+        sessions = [key for key in self.open if key[0] == peer]
+        return [attempt for key in sessions for attempt in attempts(self.open.pop(key))]
+
+    cpdef list take(self):
+        cdef list taken = []
+        cdef list items
+        packs, self.open = self.open, {}
+        for (peer, session), items in (<dict>packs).items():
+            if len(items) == 1:
+                taken.append((peer, _Tasks(session, items)))
+                continue
+            for part in cut(items):
+                taken.append((peer, _Tasks(session, part)))
+        return taken
+
+
+cdef list cut(list items):
+    """Cut ``items`` so that a part closes when its bodies reach ``MAX_PACK`` bytes."""
+    cdef Py_ssize_t filled = 0
+    cdef list part = []
+    cdef list parts = [part]
+    for item in items:
+        if filled >= MAX_PACK:
+            part = []
+            parts.append(part)
+            filled = 0
+        part.append(item)
+        filled += len(item.body)
+    return parts
+
+
+# What workers say ---------------------------------------------------------------------------
+
+
+@cython.final
+cdef class Acks:
+    # By the worker's instance.
+    cdef dict _later
+    cdef dict _next
+    cdef bint _hurried
+
+    def __init__(self):
+        self._later = {}
+        self._next = {}
+        self._hurried = False
+
+    def __bool__(self):
+        return bool(self._later or self._next)
+
+    cpdef int owe(self, Worker worker, long long seq, Py_ssize_t size, double now) except -1:
+        worker.ack = seq
+        name = worker.instance
+        if seq - worker.acked >= MANY or size > LARGE or worker.draining or self._hurried:
+            self._next[name] = worker
+        elif name not in self._later:
+            worker.ack_due = now + PATIENCE
+            self._later[name] = worker
+        return 0
+
+    def hasten(self, Worker worker):
+        if worker.instance in self._later:
+            self._next[worker.instance] = worker
+
+    def hurry(self):
+        self._hurried = True
+        self._next.update(self._later)
+
+    def forget(self, Worker worker):
+        self._later.pop(worker.instance, None)
+        self._next.pop(worker.instance, None)
+
+    def take(self, double now):
+        cdef Worker worker
+        for worker in self._next.values():
+            self._later.pop(worker.instance, None)
+            if worker.ack != worker.acked:
+                worker.acked = worker.ack
+                yield worker
+        self._next.clear()
+        while self._later:
+            worker = next(iter(self._later.values()))
+            if worker.ack_due > now:
+                return
+            del self._later[worker.instance]
+            if worker.ack != worker.acked:
+                worker.acked = worker.ack
+                yield worker
+
+
+cdef class Reception:
+    cdef readonly Flow _dispatcher
+    cdef readonly dict _by_peer
+    cdef readonly Acks _acks
+
+    def __init__(self, Flow dispatcher):
+        self._dispatcher = dispatcher
+        self._by_peer = {}
+        self._acks = Acks()
+
+    def says(self, WorkerSays event, double now):
+        cdef Worker worker = None
+        cdef list items
+        message = event.message
+        kind = type(message)
+        if kind is not _Hello:
+            worker = self._by_peer.get(event.peer)
+        if worker is None or worker.key != event.key:
+            self.introduced(event, now)
+            return
+        if not worker.stale:
+            worker.last_heard = now
+        if kind is _Results:
+            items = message.items
+            self._acks.owe(worker, message.seq, len(items[len(items) - 1].body) if items else 0, now)
+            self._dispatcher.c_results(worker, items, now)
+            self._grant(worker, message.slots, message.ahead, now)
+        elif kind is _Heartbeat:
+            self._grant(worker, message.slots, message.ahead, now)
+        else:
+            self.unusual(worker, message, now)
+
+    cpdef int _grant(self, Worker worker, long slots, long ahead, double now) except -1:
+        cdef Pool pool = worker.pool
+        worker.slots = slots
+        worker.ahead = ahead
+        pool.place(worker)
+        if pool.quick or pool.careful:
+            self._dispatcher.c_serve(pool, now)
+        return 0
+
+
+# The loop -----------------------------------------------------------------------------------
+
+
+cdef class Machine:
+    cdef readonly list _out
+    cdef public dict _handlers
+    cdef public Flow _flow
+
+    def __init__(self):
+        self._out = []
+        self._handlers = {}
+
+    def handle(self, event, double now):
+        self._handlers[type(event)](event, now)
+        return self._take_actions()
+
+    def handle_all(self, events, double now, on_fault):
+        return self.c_handle_all(events, now, on_fault)
+
+    cdef list c_handle_all(self, events, double now, on_fault):
+        cdef dict handlers = self._handlers
+        for event in events:
+            try:
+                handlers[type(event)](event, now)
+            except Exception as error:
+                self.failed(event, now)
+                on_fault(error, event)
+        return self._take_actions()
+
+    cdef list _take_actions(self):
+        cdef list actions
+        self._flow.c_end_round()
+        actions = self._out[:]
+        self._out.clear()
+        return actions
+
+
+cdef class Turn:
+    cdef public Machine _core
+    cdef readonly object _doors, _clock, _gone, _lull
+    cdef readonly Inbox _inbox
+    cdef readonly list _replies
+    cdef readonly Packs _packs
+    cdef public dict _perform
+    cdef public double _next_tick, _due
+    # Of the doors.
+    cdef object _poll, _front, _front_socket, _front_outbox
+    cdef object _back, _back_socket, _back_outbox, _admin_outbox
+    cdef set _busy
+    cdef object _any_event, _attempts
+
+    def __init__(self, Machine core, doors, Inbox inbox, list replies, clock):
+        from vpoller_like.broker.gone import Gone
+        from vpoller_like.broker.lull import Lull
+        from vpoller_like.broker.packs import attempts
+        from vpoller_like.broker.turn import worker_event
+
+        self._core = core
+        self._doors = doors
+        self._inbox = inbox
+        self._clock = clock
+        self._replies = replies
+        self._packs = Packs()
+        self._gone = Gone(self._packs)
+        self._lull = Lull()
+        self._perform = {}
+        self._next_tick = 0.0
+        self._due = 0.0
+        self._poll = doors.poll
+        self._front, self._back = doors.frontend, doors.backend
+        self._front_socket, self._back_socket = doors.frontend.socket, doors.backend.socket
+        self._front_outbox, self._back_outbox = doors.frontend_outbox, doors.backend_outbox
+        self._admin_outbox = doors.admin_outbox
+        self._busy = doors.busy
+        self._any_event = worker_event
+        self._attempts = attempts
+
+    def turn(self):
+        cdef set ready = self._wait()
+        if self._is_rare(ready):
+            self.seldom(ready)
+        self._frontend(ready)
+        self._backend(ready)
+        if self._gone.any:
+            self.gone_workers(ready)
+        if self._replies:
+            self._c_send_replies()
+        if self._packs.open:
+            self._c_send_packs()
+
+    # Time
+
+    cdef set _wait(self):
+        lull, poll = self._lull, self._poll
+        self._due = min(
+            self._next_tick,
+            <double>self._front_outbox.due,
+            <double>self._back_outbox.due,
+            <double>self._admin_outbox.due,
+        )
+        if not lull.is_stirred and not self._core.is_idle:
+            lull.stir()
+        if self._gone.any or self._inbox.messages:
+            return poll.wait(0.0)
+        if not lull.is_on:
+            return poll.wait(self._due - <double>self._clock())
+        if lull.has_heard:
+            return poll.wait(self._due - <double>self._clock(), self._back)
+        ready = poll.wait(0.0)
+        lull.has_heard = self._back_socket not in ready
+        return ready
+
+    cdef bint _is_rare(self, set ready) except -1:
+        return not ready or not ready <= self._busy or <double>self._clock() >= self._due
+
+    # What comes in
+
+    cdef int _frontend(self, set ready) except -1:
+        cdef Inbox inbox = self._inbox
+        if not inbox.messages:
+            inbox.messages.extend(self._front.receive(self._front_socket in ready))
+        if inbox.messages:
+            self._c_feed_all(inbox.c_take(self._front.asks_users))
+        return 0
+
+    cdef int _backend(self, set ready) except -1:
+        cdef list messages = self._back.receive(self._back_socket in ready)
+        if not messages:
+            return 0
+        if self._back.asks_users:
+            self._c_feed_all(filter(None, map(self.allowed, messages)))
+        else:
+            self._c_feed_all([self._event(message) for message in messages])
+        return 0
+
+    cdef object _event(self, message):
+        """Do what ``worker_event`` does of results; leave all others to it."""
+        cdef list frames = message[0]
+        cdef WorkerSays event
+        if len(frames) == 3 and not message[1] and frames[1] == RESULTS_BYTE:
+            try:
+                results = _read_results(frames[2])
+            except DECODE_FAULTS:
+                return self._any_event(message)
+            event = WorkerSays.__new__(WorkerSays)
+            event.peer = frames[0]
+            event.message = results
+            event.key = ""
+            return event
+        return self._any_event(message)
+
+    # What goes out
+
+    cdef int _c_feed_all(self, events) except -1:
+        cdef double now = self._clock()
+        for action in self._core.c_handle_all(events, now, self.log_fault):
+            if type(action) is Reply:
+                self._replies.append(action)
+            elif type(action) is Give:
+                self._packs.add(<Give>action)
+            else:
+                self._perform[type(action)](action)
+        return 0
+
+    cdef int _c_send_replies(self) except -1:
+        cdef Py_ssize_t lost = 0
+        messages = c_reply_messages(self._replies)
+        self._replies.clear()
+        for outcome in self._front_outbox.send_all(messages):
+            lost += outcome is not SENT
+        if lost:
+            self.undeliverable(lost)
+        return 0
+
+    cdef int _c_send_packs(self) except -1:
+        for peer, tasks in self._packs.take():
+            if not self._c_tell((peer, TASKS_BYTE, _write_tasks(tasks))):
+                self._gone.keep(peer, self._attempts(tasks.items))
+        return 0
+
+    cdef bint _c_tell(self, tuple frames) except -1:
+        if self._back_outbox.send(frames) is SENT:
+            return True
+        self._gone.note([frames[0]])
+        return False
+
+    # For Python
+
+    def _feed_all(self, events):
+        self._c_feed_all(events)
+
+    def _send_replies(self):
+        self._c_send_replies()
+
+    def _send_packs(self):
+        self._c_send_packs()
+
+    def _tell(self, peer, message):
+        return self._c_tell((peer, *_encode(message)))

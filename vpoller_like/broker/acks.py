@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from vpoller_like.broker.compiled import compiled
+from vpoller_like.broker.figures import LARGE, MANY, PATIENCE
 from vpoller_like.broker.worker import Worker
 
-#: Seconds that a worker may wait for its ACK, beside the time to the next tick.
-PATIENCE = 2.0
-#: RESULTS after which it is due with the next tick.
-MANY = 16
-#: As it is after a result of so many bytes: the worker keeps them until then.
-LARGE = 64 * 1024
 
-
+@compiled
 class Acks:
     """Workers that are owed an ACK. Times are monotonic seconds."""
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from itertools import count
-from typing import Any
 
 from vpoller_like.broker import events as ev
 from vpoller_like.broker.admission import Admission
-from vpoller_like.broker.compiled import compiled
 from vpoller_like.broker.counters import Counters
 from vpoller_like.broker.dispatcher import Dispatcher
+from vpoller_like.broker.machine import Machine
 from vpoller_like.broker.memory import Memory
 from vpoller_like.broker.plain import PlainDesk
 from vpoller_like.broker.roster import Roster
@@ -31,7 +30,7 @@ NUMBER_BITS = 40
 PAUSE = 0.5
 
 
-class BrokerCore:
+class BrokerCore(Machine):
     """Joins the broker's parts. All times are monotonic seconds.
 
     ``epoch`` is a random number below 2**23, new at each start, that marks the numbers of
@@ -46,18 +45,18 @@ class BrokerCore:
         epoch: int,
         new_token: Callable[[], bytes],
     ) -> None:
+        super().__init__()
         self.settings = settings
         self.epoch = f"{epoch:06x}"
         self.started = now
         self.counters = Counters()
-        self._out: list[ev.Action] = []
         self._numbers = count((epoch << NUMBER_BITS) + 1)
         self._last_tick = now
         self._next_sweep = now + SWEEP
         self._grace_until = now + settings.grace_ms / 1000
         self._in_grace = True
         self._build(settings, now, new_token)
-        self._handlers: dict[type[Any], Callable[[Any, float], None]] = {
+        self._handlers = {
             ev.Request: self.admission.request,
             ev.WorkerSays: self.roster.says,
             ev.WorkerGarbled: lambda e, _: self.roster.garbled(e.peer),
@@ -80,7 +79,7 @@ class BrokerCore:
             now, settings.remember_ms / 1000, settings.remember_bytes, settings.remember_count
         )
         self.directory = Directory(settings.route_memory_ms / 1000)
-        self.dispatcher = Dispatcher(settings, self.memory, counters, out)
+        self.dispatcher = self._flow = Dispatcher(settings, self.memory, counters, out)
         self.plain = PlainDesk(
             self.dispatcher,
             counters,
@@ -118,36 +117,6 @@ class BrokerCore:
             out,
             epoch=self.epoch,
         )
-
-    def handle(self, event: ev.Event, now: float) -> Sequence[ev.Action]:
-        """Take in ``event`` and return what is to be done, in order."""
-        self._handlers[type(event)](event, now)
-        return self._take_actions()
-
-    def handle_all(
-        self,
-        events: Iterable[ev.Event],
-        now: float,
-        on_fault: Callable[[Exception, ev.Event], object],
-    ) -> Sequence[ev.Action]:
-        """Take in one event after the other; a fault at one ends nothing but that one.
-
-        ``on_fault`` is told of it. ``events`` may be drawn while they are handled.
-        """
-
-        def failed(error: Exception, event: ev.Event) -> None:
-            self.failed(event, now)
-            on_fault(error, event)
-
-        handle_each(self._handlers, events, now, failed)
-        return self._take_actions() if self._out else ()
-
-    def _take_actions(self) -> Sequence[ev.Action]:
-        if self.dispatcher.giving:
-            self.dispatcher.end_round()
-        actions = self._out[:]
-        self._out.clear()
-        return actions
 
     def failed(self, event: ev.Event, now: float) -> None:
         """Clear up after ``event`` has not been handled to its end.
@@ -267,21 +236,6 @@ class BrokerCore:
             self.seekers.forget(task)
         elif task.state is State.PLAIN:
             self.plain.forget(task)
-
-
-@compiled
-def handle_each(
-    handlers: dict[type[Any], Callable[[Any, float], None]],
-    events: Iterable[ev.Event],
-    now: float,
-    failed: Callable[[Exception, ev.Event], None],
-) -> None:
-    """Hand each event to who handles its type; tell ``failed`` of those where that raised."""
-    for event in events:
-        try:
-            handlers[type(event)](event, now)
-        except Exception as error:
-            failed(error, event)
 
 
 def _broken() -> TaskFailed:

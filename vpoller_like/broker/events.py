@@ -48,6 +48,7 @@ class Request(Light, frozen=True):
         return Request(self.envelope, b"", self.head, self.principal, self.index)
 
 
+@compiled
 class WorkerSays(Light, frozen=True):
     """A worker's message, from the connection with routing id ``peer``.
 

@@ -17,3 +17,12 @@ SLACK = 64
 #: Seconds of quick tasks that are given to one worker in a round before it is another one's turn:
 #: to wake a worker takes about as long.
 SPELL = 0.0002
+#: Seconds that a worker may wait for its ACK, beside the time to the next tick.
+PATIENCE = 2.0
+#: RESULTS after which an ACK is due with the next tick.
+MANY = 16
+#: As it is after a result of so many bytes: the worker keeps them until then.
+LARGE = 64 * 1024
+#: Requests that are read in one turn of the loop, but for the rest of a batch: others are to
+#: be served meanwhile.
+TURN = 512

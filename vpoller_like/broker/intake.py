@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from vpoller_like.broker.compiled import compiled
 from vpoller_like.broker.counters import Counters
 from vpoller_like.broker.events import Reply, Request
+from vpoller_like.broker.figures import TURN
 from vpoller_like.broker.gate import Gate
 from vpoller_like.config import BrokerSettings
 from vpoller_like.errors import BadRequest, ProtocolError, TooLarge
@@ -19,12 +21,49 @@ from vpoller_like.protocol.reply import failure
 from vpoller_like.protocol.request import parse_head, parse_heads
 from vpoller_like.transport.port import Message
 
-#: Requests that are read in one turn of the loop, but for the rest of a batch: others are to
-#: be served meanwhile.
-TURN = 512
+
+@compiled
+class Inbox(ABC):
+    """What has come from clients and has not been read; what is no plain request is a subclass's.
+
+    A request has ``max_request`` bytes at most, and ``max_frames`` before its body.
+    """
+
+    def __init__(self, max_request: int, max_frames: int) -> None:
+        self._max_request = max_request
+        self._max_frames = max_frames
+        #: What has arrived and has not been read.
+        self.messages: deque[Message] = deque()
+
+    def take(self, asks_users: bool) -> list[Request]:
+        """Return the next requests; ``asks_users`` says that messages tell whose they are."""
+        requests: list[Request] = []
+        messages = self.messages
+        while messages and len(requests) < TURN:
+            if not asks_users:
+                self._take_usual(requests)
+                if not messages or len(requests) >= TURN:
+                    break
+            requests.extend(self.unusual(messages.popleft(), asks_users))
+        return requests
+
+    def _take_usual(self, requests: list[Request]) -> None:
+        """Move to ``requests`` what is a single one with nothing wrong, up to the first other."""
+        messages = self.messages
+        while messages and len(requests) < TURN:
+            message = messages[0]
+            found = read(message.frames, message.truncated, self._max_request, self._max_frames)
+            if type(found) is not Request:
+                return
+            requests.append(found)
+            messages.popleft()
+
+    @abstractmethod
+    def unusual(self, message: Message, asks_users: bool) -> Iterable[Request]:
+        """Return the requests in ``message``, and answer what in it is none."""
 
 
-class Intake:
+class Intake(Inbox):
     """Reads what clients send; what no request is is answered by ``reply``.
 
     Clients that showed who they are are let in by ``gate``.
@@ -37,30 +76,18 @@ class Intake:
         counters: Counters,
         reply: Callable[[Reply], object],
     ) -> None:
-        self._max_request = settings.max_request
-        self._max_frames = settings.max_frames
+        super().__init__(settings.max_request, settings.max_frames)
         self._max_batch = settings.max_batch
         self._gate = gate
         self._counters = counters
         self._reply = reply
-        #: What has arrived and has not been read.
-        self.messages: deque[Message] = deque()
 
-    def take(self, *, asks_users: bool) -> list[Request]:
-        """Return the next requests; ``asks_users`` says that messages tell whose they are."""
-        requests: list[Request] = []
-        messages = self.messages
+    def unusual(self, message: Message, asks_users: bool) -> Iterable[Request]:
+        """Read a message whole, whatever it is; see :func:`read`."""
         limits = self._max_request, self._max_frames, self._max_batch
-        while messages and len(requests) < TURN:
-            if not asks_users:
-                take_usual(messages, requests, TURN, self._max_request, self._max_frames)
-                if not messages or len(requests) >= TURN:
-                    break
-            message = messages.popleft()
-            found = read(message.frames, message.truncated, *limits)
-            parts = found if isinstance(found, list) else [found]
-            requests.extend(self._let_in(parts, message.user, asks_users))
-        return requests
+        found = read(message.frames, message.truncated, *limits)
+        parts = found if isinstance(found, list) else [found]
+        return self._let_in(parts, message.user, asks_users)
 
     def _let_in(
         self, found: Iterable[Request | Reply], user: str, asks_users: bool
@@ -74,27 +101,6 @@ class Intake:
                 yield part
             else:
                 self._reply(part)
-
-
-@compiled
-def take_usual(
-    messages: deque[Message],
-    requests: list[Request],
-    most: int,
-    max_request: int,
-    max_frames: int,
-) -> None:
-    """Move from ``messages`` to ``requests`` what is a single request with nothing wrong.
-
-    It ends at the first that may be anything else, and at ``most`` requests.
-    """
-    while messages and len(requests) < most:
-        message = messages[0]
-        found = read(message.frames, message.truncated, max_request, max_frames)
-        if type(found) is not Request:
-            return
-        requests.append(found)
-        messages.popleft()
 
 
 def read_one(

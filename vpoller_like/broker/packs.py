@@ -16,6 +16,7 @@ from vpoller_like.protocol.worker import Assignment, Attempt, Tasks
 Item = TypeVar("Item")
 
 
+@compiled
 class Packs:
     """Collects what is given in one round of the loop."""
 

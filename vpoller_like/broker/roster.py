@@ -8,11 +8,11 @@ from typing import Any
 
 import msgspec
 
-from vpoller_like.broker.acks import Acks
 from vpoller_like.broker.counters import Counters
 from vpoller_like.broker.dispatcher import Dispatcher
 from vpoller_like.broker.events import Action, Tell, WorkerSays
 from vpoller_like.broker.memory import Memory
+from vpoller_like.broker.reception import Reception
 from vpoller_like.broker.rhythm import Rhythm
 from vpoller_like.broker.routing import Directory, Route
 from vpoller_like.broker.seekers import Seekers
@@ -32,8 +32,10 @@ log = logging.getLogger("vpoller.broker")
 KEY_REFUSED = "its key is not authorised as a worker's"
 
 
-class Roster:
+class Roster(Reception):
     """Owns every :class:`~.worker.Worker`. ``epoch`` names this life of the broker."""
+
+    _dispatcher: Dispatcher
 
     def __init__(
         self,
@@ -47,8 +49,8 @@ class Roster:
         *,
         epoch: str,
     ) -> None:
+        super().__init__(dispatcher)
         self._directory = directory
-        self._dispatcher = dispatcher
         self._memory = memory
         self._seekers = seekers
         self._counters = counters
@@ -57,36 +59,28 @@ class Roster:
         self._max_reply = settings.max_reply
         self._rhythm = Rhythm(settings)
         self._take_rhythm()
-        self._by_peer: dict[bytes, Worker] = {}
         self.workers: dict[str, Worker] = {}
-        self._acks = Acks()
         self._next_heartbeat = 0.0
         self._someone_left = False
         #: Before this, nobody can have been silent for too long.
         self._silence_due = 0.0
         self._refusals = Throttle()
         self._listen: dict[type[Any], Callable[[Worker, Any, float], None]] = {
-            wire.Results: self._results,
-            wire.Heartbeat: self._heartbeat_heard,
             wire.Return: self._return,
             wire.Have: self._seekers.answered,
             wire.Drain: self._drain,
             wire.Bye: self._bye,
         }
 
-    def says(self, event: WorkerSays, now: float) -> None:
-        """Take in one message."""
-        message = event.message
-        if type(message) is wire.Hello:
-            self._hello(event.peer, message, now, event.key)
-            return
-        worker = self._by_peer.get(event.peer)
-        if worker is None or worker.key != event.key:
-            # A routing id may have been another connection's.
+    def introduced(self, event: WorkerSays, now: float) -> None:
+        """Let a worker introduce itself, and ask anybody else to do so."""
+        if isinstance(event.message, wire.Hello):
+            self._hello(event.peer, event.message, now, event.key)
+        else:
             self.stranger(event.peer)
-            return
-        if not worker.stale:
-            worker.last_heard = now
+
+    def unusual(self, worker: Worker, message: wire.FromWorker, now: float) -> None:
+        """Take in what workers say seldom."""
         self._listen[type(message)](worker, message, now)
 
     def stranger(self, peer: bytes) -> None:
@@ -263,24 +257,6 @@ class Roster:
         return True
 
     # While it works --------------------------------------------------------------------
-
-    def _grant(self, worker: Worker, slots: int, ahead: int, now: float) -> None:
-        worker.slots = slots
-        worker.ahead = ahead
-        pool = worker.pool
-        pool.place(worker)
-        if pool.quick or pool.careful:
-            self._dispatcher.serve(pool, now)
-
-    def _results(self, worker: Worker, message: wire.Results, now: float) -> None:
-        items = message.items
-        size = len(items[-1].body) if items else 0
-        self._acks.owe(worker, message.seq, size, now)
-        self._dispatcher.results(worker, items, now)
-        self._grant(worker, message.slots, message.ahead, now)
-
-    def _heartbeat_heard(self, worker: Worker, message: wire.Heartbeat, now: float) -> None:
-        self._grant(worker, message.slots, message.ahead, now)
 
     def _return(self, worker: Worker, message: wire.Return, now: float) -> None:
         # The grant first, so that what comes back is not sent there again.

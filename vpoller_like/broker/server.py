@@ -7,7 +7,6 @@ import logging
 import os
 import signal
 import traceback
-from collections.abc import Callable, Iterable
 from types import FrameType
 from typing import Any
 
@@ -19,7 +18,6 @@ from vpoller_like.broker.events import (
     AskPlain,
     DrainAsked,
     Event,
-    Give,
     KeysChanged,
     PeerLeft,
     PlainGarbled,
@@ -30,20 +28,15 @@ from vpoller_like.broker.events import (
     StopAsked,
     Tell,
     Tick,
-    WorkerGarbled,
-    WorkerSays,
 )
 from vpoller_like.broker.gate import Gate
-from vpoller_like.broker.gone import Gone
 from vpoller_like.broker.intake import Intake, read_one
 from vpoller_like.broker.keyring import Keyring
-from vpoller_like.broker.lull import Lull
-from vpoller_like.broker.packs import Packs, attempts, reply_messages
 from vpoller_like.broker.porter import Porter
+from vpoller_like.broker.turn import Turn, worker_event
 from vpoller_like.broker.watch import Watch
 from vpoller_like.clock import Clock, monotonic
 from vpoller_like.config import BrokerSettings
-from vpoller_like.errors import ProtocolError
 from vpoller_like.files import raise_file_limit
 from vpoller_like.keys import KeyDirectory
 from vpoller_like.protocol import worker as wire
@@ -60,11 +53,13 @@ LOGGED_FAULTS = 20
 RARE_FAULTS = 1000
 
 
-class BrokerServer:
+class BrokerServer(Turn):
     """Runs one core over one set of doors until it is told to end.
 
     ``keys`` is where the broker's key is, and the list of those who may use it.
     """
+
+    _core: BrokerCore
 
     def __init__(
         self,
@@ -72,45 +67,31 @@ class BrokerServer:
         clock: Clock = monotonic,
         keys: KeyDirectory | None = None,
     ) -> None:
-        self._clock = clock
         self._settings = settings
         self._keyring = Keyring(settings, keys or KeyDirectory())
-        self._doors = Doors(settings, self._keyring.pair)
-        self._core = BrokerCore(
+        doors = Doors(settings, self._keyring.pair)
+        core = BrokerCore(
             settings,
             now=clock(),
             epoch=int.from_bytes(os.urandom(4), "big") >> 9,
             new_token=lambda: os.urandom(16),
         )
-        self._watch = Watch(self._doors)
+        self._gate = Gate(self._keyring.access, core.counters, clock)
+        replies: list[Reply] = []
+        intake = Intake(settings, self._gate, core.counters, replies.append)
+        super().__init__(core, doors, intake, replies, clock)
+        self._watch = Watch(doors)
         self._admin = Admin(
-            self._core,
-            self._doors.endpoints,
-            self.drain,
-            self._feed,
-            self._watch.usage,
-            self._security,
+            core, doors.endpoints, self.drain, self._feed, self._watch.usage, self._security
         )
-        self._porter = Porter(self._keyring.access, self._core.counters)
-        self._gate = Gate(self._keyring.access, self._core.counters, clock)
-        self._replies: list[Reply] = []
-        self._intake = Intake(settings, self._gate, self._core.counters, self._replies.append)
+        self._porter = Porter(self._keyring.access, core.counters)
         self._reload_asked = False
-        self._packs = Packs()
         self._waker = Waker()
-        self._doors.poll.watch(self._waker.fd)
-        self._next_tick = 0.0
-        #: When there is something to do even if nothing comes in.
-        self._due = 0.0
-        self._lull = Lull()
-        self._gone = Gone(self._packs)
+        doors.poll.watch(self._waker.fd)
         self._ending = Ending(settings.drain_ms / 1000)
         self._stopped = False
-        self._perform: dict[type[Any], Callable[[Any], object]] = {
-            Give: self._packs.add,
-            Tell: self._say,
-            AskPlain: self._ask_plain,
-        }
+        self._perform[Tell] = self._say
+        self._perform[AskPlain] = self._ask_plain
 
     @property
     def endpoints(self) -> dict[str, str]:
@@ -125,36 +106,30 @@ class BrokerServer:
     def run(self) -> None:
         """Serve until :meth:`drain` has finished or :meth:`stop` is called."""
         while not self._stopped:
-            ready = self._wait()
-            if self._is_rare(ready):
-                self._woken(ready)
-                self._renew_access()
-                self._knocks(ready)
-                self._plain(ready)
-                self._admin_requests(ready)
-                self._peers(ready)
-                self._tick()
-                self._flush()
-                self._drained()
-            self._frontend(ready)
-            self._backend(ready)
-            if self._gone.any:
-                self._gone_workers(ready)
-            if self._replies:
-                self._send_replies()
-            if self._packs.open:
-                self._send_packs()
+            self.turn()
         self._refuse_unread()
         self._feed(StopAsked())
         if self._replies:
             self._send_replies()
         self._count_unsent()
 
+    def seldom(self, ready: set[Any]) -> None:
+        """Look after all but requests and results; see :class:`~.turn.Turn`."""
+        self._woken(ready)
+        self._renew_access()
+        self._knocks(ready)
+        self._plain(ready)
+        self._admin_requests(ready)
+        self._peers(ready)
+        self._tick()
+        self._flush()
+        self._drained()
+
     def _refuse_unread(self) -> None:
         """Answer what was taken from the frontend and not read yet: it is refused."""
         self._feed(DrainAsked())
-        while self._intake.messages:
-            self._feed_all(self._intake.take(asks_users=self._doors.frontend.asks_users))
+        while self._inbox.messages:
+            self._feed_all(self._inbox.take(self._doors.frontend.asks_users))
 
     def drain(self) -> None:
         """Accept nothing new, finish what was accepted, then end. From any thread."""
@@ -207,30 +182,13 @@ class BrokerServer:
         if zap is not None:
             self._porter.answer(zap, zap.port.socket in ready, self._clock())
 
-    def _frontend(self, ready: set[Any]) -> None:
-        port, intake = self._doors.frontend, self._intake
-        if not intake.messages:
-            intake.messages.extend(port.receive(port.socket in ready))
-        if intake.messages:
-            self._feed_all(intake.take(asks_users=port.asks_users))
-
-    def _backend(self, ready: set[Any]) -> None:
-        port = self._doors.backend
-        messages = port.receive(port.socket in ready)
-        if not messages:
-            return
-        if port.asks_users:
-            self._feed_all(filter(None, map(self._allowed_event, messages)))
-        else:
-            self._feed_all(list(map(_worker_event, messages)))
-
-    def _allowed_event(self, message: Message) -> Event | None:
+    def allowed(self, message: Message) -> Event | None:
         """Return what a worker says; ``None`` for one that is told that it may not."""
         refusal = self._gate.refusal(message.frames[0], message.user)
         if refusal:
             self._tell(message.frames[0], wire.Refused(refusal))
             return None
-        return self._gate.worker_event(_worker_event(message), message.user)
+        return self._gate.worker_event(worker_event(message), message.user)
 
     def _plain(self, ready: set[Any]) -> None:
         port = self._doors.plain
@@ -257,37 +215,12 @@ class BrokerServer:
             self._doors.plain_peers.read()
             self._feed(PlainPeers(self._doors.plain_peers.peers))
 
-    def _gone_workers(self, ready: set[Any]) -> None:
+    def gone_workers(self, ready: set[Any]) -> None:
+        """Give up those that sends did not find, once what they had sent before is read."""
         for event in self._gone.take(self._doors.backend.socket in ready, self._clock()):
             self._feed(event)
 
     # Time ------------------------------------------------------------------------------
-
-    def _wait(self) -> set[Any]:
-        """Wait for something to do, until the next tick."""
-        doors, lull = self._doors, self._lull
-        poll = doors.poll
-        self._due = min(
-            self._next_tick,
-            doors.frontend_outbox.due,
-            doors.backend_outbox.due,
-            doors.admin_outbox.due,
-        )
-        if not lull.is_stirred and not self._core.is_idle:
-            lull.stir()
-        if self._gone.any or self._intake.messages:
-            return poll.wait(0.0)
-        if not lull.is_on:
-            return poll.wait(self._due - self._clock())
-        if lull.has_heard:
-            return poll.wait(self._due - self._clock(), doors.backend)
-        ready = poll.wait(0.0)
-        lull.has_heard = doors.backend.socket not in ready
-        return ready
-
-    def _is_rare(self, ready: set[Any]) -> bool:
-        """Say whether there is more to do than requests and results: it is costly to look."""
-        return not ready or not ready <= self._doors.busy or self._clock() >= self._due
 
     def _tick(self) -> None:
         now = self._clock()
@@ -319,40 +252,19 @@ class BrokerServer:
     def _feed(self, event: Event) -> None:
         self._feed_all((event,))
 
-    def _feed_all(self, events: Iterable[Event]) -> None:
-        """Let the core take in ``events``, and do what comes of that."""
-        perform = self._perform
-        for action in self._core.handle_all(events, self._clock(), self._log_fault):
-            if type(action) is Reply:
-                self._replies.append(action)
-            else:
-                perform[type(action)](action)
-
-    def _log_fault(self, error: Exception, event: Event) -> None:
+    def log_fault(self, error: Exception, event: Event) -> None:
+        """Tell of an error that the core made at ``event``."""
         _log_fault(error, event, self._core.counters.internal_errors)
 
-    def _send_replies(self) -> None:
-        messages = reply_messages(self._replies)
-        self._replies.clear()
-        sent = self._doors.frontend_outbox.send_all(messages)
-        self._core.counters.undeliverable += len(sent) - sent.count(DONE)
+    def undeliverable(self, count: int) -> None:
+        """Count the replies that nobody takes."""
+        self._core.counters.undeliverable += count
 
     def _say(self, action: Tell) -> None:
         if type(action.message) is wire.Shutdown:
             # What was given to it before is not to reach it when it has left.
             self._send_packs()
         self._tell(action.peer, action.message)
-
-    def _tell(self, peer: bytes, message: wire.FromBroker) -> bool:
-        sent = self._doors.backend_outbox.send((peer, *wire.encode(message)))
-        if sent is not DONE:
-            self._gone.note([peer])
-        return sent is DONE
-
-    def _send_packs(self) -> None:
-        for peer, tasks in self._packs.take():
-            if not self._tell(peer, tasks):
-                self._gone.keep(peer, attempts(tasks.items))
 
     def _ask_plain(self, action: AskPlain) -> None:
         if self._doors.plain.send((action.token, b"", action.body)) is not DONE:
@@ -378,17 +290,6 @@ def _plain_event(message: Message) -> Event:
     if len(rest) == 2 and not rest[0] and not message.truncated:
         return PlainReply(token, rest[1])
     return PlainGarbled(token)
-
-
-def _worker_event(message: Message) -> Event:
-    peer, *frames = message.frames
-    try:
-        if message.truncated:
-            raise ProtocolError("too many frames")
-        return WorkerSays(peer, wire.decode_from_worker(frames))
-    except ProtocolError as error:
-        log.debug("a worker sent what is no message: %s", error)
-        return WorkerGarbled(peer)
 
 
 def _look_for_cycles_less() -> None:

@@ -19,6 +19,7 @@ import zmq.backend
 
 from vpoller_like.protocol.limits import MAX_ENVELOPE_FRAMES
 from vpoller_like.transport import burst
+from vpoller_like.transport.message import FULL as _FULL
 
 cdef extern from "poll.h" nogil:
     ctypedef unsigned long nfds_t
@@ -34,6 +35,7 @@ INTERFACE = 1
 
 cdef Py_ssize_t MAX_BURST = 256
 cdef object MAX_FRAMES = 1 + MAX_ENVELOPE_FRAMES + 2
+cdef object FULL = _FULL
 # Seconds.
 cdef double LONGEST = 86_400.0
 
@@ -90,6 +92,39 @@ cdef class Port:
     def close(self, linger_ms=0):
         self._burst_socket.close()
         self.socket.close(linger_ms)
+
+
+cdef class Outlet:
+    cdef readonly object _port
+    cdef readonly dict _waiting
+    cdef public double due
+
+    def __init__(self, port):
+        self._port = port
+        self._waiting = {}
+        self.due = float("inf")
+
+    def send(self, frames):
+        if frames[0] not in self._waiting:
+            sent = self._port.send(frames)
+            if sent is not FULL:
+                return sent
+        return self.keep(frames)
+
+    def send_all(self, messages):
+        cdef list outcomes
+        cdef Py_ssize_t index
+        if not self._waiting:
+            outcomes = self._port.send_all(messages)
+        else:
+            # What follows something that waits, waits.
+            free = [frames for frames in messages if frames[0] not in self._waiting]
+            tried = iter(self._port.send_all(free))
+            outcomes = [FULL if frames[0] in self._waiting else next(tried) for frames in messages]
+        for index in range(len(outcomes)):
+            if outcomes[index] is FULL:
+                outcomes[index] = self.keep(messages[index])
+        return outcomes
 
 
 @cython.final

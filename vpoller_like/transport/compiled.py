@@ -7,5 +7,5 @@ from __future__ import annotations
 
 from vpoller_like.compiled import Twins
 
-TWINS = Twins("vpoller_like.transport", {"Poll", "Port"})
+TWINS = Twins("vpoller_like.transport", {"Outlet", "Poll", "Port"})
 compiled = TWINS.compiled

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Sequence
 from itertools import islice
 
+from vpoller_like.transport.compiled import compiled
 from vpoller_like.transport.message import DONE, FULL, GONE, Sent
 from vpoller_like.transport.port import Port
 
@@ -53,7 +55,48 @@ class Line:
         return now - self.stuck_since
 
 
-class Outbox:
+@compiled
+class Outlet(ABC):
+    """Sends by ``port`` what its peer takes now; what waits is a subclass's.
+
+    ``_waiting`` names the peers for which something waits.
+    """
+
+    def __init__(self, port: Port) -> None:
+        self._port = port
+        self._waiting: dict[bytes, Line] = {}
+        #: When a flush is due; infinity where nothing waits.
+        self.due = float("inf")
+
+    def send(self, frames: Sequence[bytes]) -> Sent:
+        """Send, or keep for later; FULL says that the message is lost."""
+        if frames[0] not in self._waiting:
+            sent = self._port.send(frames)
+            if sent is not FULL:
+                return sent
+        return self.keep(frames)
+
+    def send_all(self, messages: Sequence[Sequence[bytes]]) -> list[Sent]:
+        """Send, or keep for later, one after the other; FULL says which are lost."""
+        if not self._waiting:
+            outcomes = self._port.send_all(messages)
+        else:
+            # What follows something that waits, waits.
+            free = [frames for frames in messages if frames[0] not in self._waiting]
+            tried = iter(self._port.send_all(free))
+            outcomes = [FULL if frames[0] in self._waiting else next(tried) for frames in messages]
+        if FULL in outcomes:
+            for index, sent in enumerate(outcomes):
+                if sent is FULL:
+                    outcomes[index] = self.keep(messages[index])
+        return outcomes
+
+    @abstractmethod
+    def keep(self, frames: Sequence[bytes]) -> Sent:
+        """Keep a message for later, if there is room for it."""
+
+
+class Outbox(Outlet):
     """The sending side of a ROUTER's port. The first frame of a message names the peer.
 
     Messages to one peer keep their order. ``max_bytes`` bounds what waits for all peers
@@ -64,13 +107,10 @@ class Outbox:
     """
 
     def __init__(self, port: Port, max_bytes: int, peer_bytes: int, patience: float = 60.0) -> None:
-        self._port = port
+        super().__init__(port)
         self._max_bytes = max_bytes
         self._peer_bytes = peer_bytes
         self._patience = patience
-        self._waiting: dict[bytes, Line] = {}
-        #: When a flush is due; infinity where nothing waits.
-        self.due = float("inf")
         self.bytes = 0
         #: Messages that waited for a peer which left or was given up.
         self.dropped = 0
@@ -85,30 +125,8 @@ class Outbox:
         """How many messages wait."""
         return sum(len(line.messages) for line in self._waiting.values())
 
-    def send(self, frames: Sequence[bytes]) -> Sent:
-        """Send, or keep for later; FULL says that the message is lost."""
-        if frames[0] not in self._waiting:
-            sent = self._port.send(frames)
-            if sent is not FULL:
-                return sent
-        return self._keep(frames)
-
-    def send_all(self, messages: Sequence[Sequence[bytes]]) -> list[Sent]:
-        """Send, or keep for later, one after the other; FULL says which are lost."""
-        if not self._waiting:
-            outcomes = self._port.send_all(messages)
-        else:
-            # What follows something that waits, waits.
-            free = [frames for frames in messages if frames[0] not in self._waiting]
-            tried = iter(self._port.send_all(free))
-            outcomes = [FULL if frames[0] in self._waiting else next(tried) for frames in messages]
-        if FULL in outcomes:
-            for index, sent in enumerate(outcomes):
-                if sent is FULL:
-                    outcomes[index] = self._keep(messages[index])
-        return outcomes
-
-    def _keep(self, frames: Sequence[bytes]) -> Sent:
+    def keep(self, frames: Sequence[bytes]) -> Sent:
+        """Keep a message for later; FULL says that there is no room, and DONE that there was."""
         line = self._waiting.get(frames[0])
         size = size_of(frames)
         free = self._max_bytes - self.bytes
