@@ -2,43 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from vpoller_like.agent.answer import Answer
+from vpoller_like.agent.calling import Calling
 from vpoller_like.agent.faults import answer_for
 from vpoller_like.agent.helpers import PARAMETER, Asked, Helper, find, text_of
 from vpoller_like.agent.outcome import Outcome, refused, too_large
-from vpoller_like.agent.results import Writer
 from vpoller_like.agent.secrets import hide_in
 from vpoller_like.agent.vault import VAULT
+from vpoller_like.agent.writing import Writer
 from vpoller_like.errors import BadRequest, ProtocolError, VPollerError
-from vpoller_like.protocol.encoding import Encoding, decode_object, encode
-from vpoller_like.protocol.limits import MAX_REPLY
+from vpoller_like.protocol.encoding import JSON, Encoding, decode_object, encode
 from vpoller_like.protocol.reply import success, write_text
 from vpoller_like.protocol.request import parameters
 
 if TYPE_CHECKING:
-    from vpoller_like.agent.agent import Agent
     from vpoller_like.agent.params import Schema
-    from vpoller_like.agent.task import Task
 
 P = TypeVar("P")
 R = TypeVar("R")
 
 
-class BoundTask(Generic[P, R]):
+class BoundTask(Calling, Generic[P, R]):
     """``agent.vm_get``: callable as on the wire, and ``.function`` as plain Python."""
 
-    # Found sooner than in a dict, and there is one for each task of each host.
-    __slots__ = ("_schema", "_writer", "agent", "task")
-
-    _writer: Writer
-
-    def __init__(self, task: Task[P, R], agent: Agent) -> None:
-        self.task = task
-        self.agent = agent
-        self._schema: Schema | None = None
+    __slots__ = ()
 
     def __call__(self, msg: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Run the task on ``msg``, its parameters, and return the reply's envelope.
@@ -50,42 +39,32 @@ class BoundTask(Generic[P, R]):
         try:
             fields = on_the_wire({} if msg is None else msg)
         except VPollerError as error:
-            return decode_object(refused(error, Encoding.JSON).body)
+            return decode_object(refused(error, JSON).body)
         return decode_object(self.run(parameters(fields)).body)
 
     def function(self, params: P) -> R:
         """Call the function itself: ``params`` as it takes them, its bare result or error."""
-        return self.task.function(self.agent, params)
+        result: R = self.task.function(self.agent, params)
+        return result
 
-    def run(
+    def _run_warily(
         self,
+        schema: Schema,
         params: dict[str, Any],
-        encoding: Encoding = Encoding.JSON,
-        max_reply: int = MAX_REPLY,
-        bare: bool = False,
+        encoding: Encoding,
+        max_reply: int,
+        bare: bool,
     ) -> Outcome:
-        """Run the task on decoded ``params`` and return its reply, in ``encoding``.
-
-        Never raises, but for ``KeyboardInterrupt`` and ``SystemExit``. A reply beyond
-        ``max_reply`` bytes becomes ``too_large``. Where ``params`` name a helper its text is
-        the whole reply, if that is to be ``bare``, or else the result in it.
-        """
-        schema = self._schema or self._make_ready()
-        if schema.harmless.issuperset(params):
-            outcome = self._outcome(schema, params, encoding, [])
-        elif PARAMETER in params and not schema.declares(PARAMETER):
+        if PARAMETER in params and not schema.declares(PARAMETER):
             return self._helped(params, encoding, max_reply, bare)
-        elif not schema.has_secrets(params):
-            outcome = self._outcome(schema, params, encoding, [])
+        if not schema.has_secrets(params):
+            outcome = self._outcome(schema, params, encoding, ())
         else:
             # Now: the task may take its parameters apart.
             secrets = schema.secrets(params)
             with VAULT.guarding(secrets):
                 outcome = self._outcome(schema, params, encoding, secrets)
-        size = len(outcome.body)
-        if size > max_reply:
-            return too_large(size, self.task.name, encoding, max_reply)
-        return outcome
+        return self._within(max_reply, outcome, encoding)
 
     def _helped(
         self, params: dict[str, Any], encoding: Encoding, max_reply: int, bare: bool
@@ -105,9 +84,11 @@ class BoundTask(Generic[P, R]):
         outcome = self.run(rest, encoding, max_reply)
         if outcome.code and not bare:
             return outcome
-        outcome = _in_words(outcome, helper, asked, encoding, bare)
+        return self._within(max_reply, _in_words(outcome, helper, asked, encoding, bare), encoding)
+
+    def _within(self, limit: int, outcome: Outcome, encoding: Encoding) -> Outcome:
         size = len(outcome.body)
-        return outcome if size <= max_reply else too_large(size, asked.method, encoding, max_reply)
+        return outcome if size <= limit else too_large(size, self.task.name, encoding, limit)
 
     def _make_ready(self) -> Schema:
         # Not sooner: most are bound for other reasons than to be run.
@@ -115,21 +96,18 @@ class BoundTask(Generic[P, R]):
         self._schema = schema = self.task.schema
         return schema
 
-    def _outcome(
-        self, schema: Schema, params: dict[str, Any], encoding: Encoding, secrets: list[str]
+    def _failed(
+        self,
+        error: BaseException,
+        schema: Schema,
+        params: dict[str, Any],
+        encoding: Encoding,
+        secrets: Collection[str],
     ) -> Outcome:
-        task = self.task
-        try:
-            result: Any = task.function(self.agent, schema.read(params))
-            msg = task.msg
-            if isinstance(result, Answer):
-                result, msg = result.result, result.msg
-            return Outcome("", self._writer.write(result, msg, encoding))
-        except (KeyboardInterrupt, SystemExit) as error:
+        if isinstance(error, KeyboardInterrupt | SystemExit):
             raise _discreet(error, secrets) from None
-        except BaseException as error:
-            secrets = secrets or schema.secrets(params)
-            return refused(answer_for(error, task.name, secrets), encoding)
+        secrets = secrets or schema.secrets(params)
+        return refused(answer_for(error, self.task.name, secrets), encoding)
 
 
 def _in_words(
@@ -147,7 +125,7 @@ def _in_words(
     return Outcome(outcome.code, success(text, envelope["msg"], encoding))
 
 
-def _discreet(error: BaseException, secrets: list[str]) -> BaseException:
+def _discreet(error: BaseException, secrets: Collection[str]) -> BaseException:
     kind = KeyboardInterrupt if isinstance(error, KeyboardInterrupt) else SystemExit
     return kind(*hide_in(error.args, secrets))
 
@@ -158,7 +136,7 @@ def on_the_wire(fields: Any) -> dict[str, Any]:
     Raises ``BadRequest`` where they cannot be written, ``ProtocolError`` for no object.
     """
     try:
-        body = encode(fields, Encoding.JSON)
+        body = encode(fields, JSON)
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
         raise BadRequest(f"the request cannot be written as JSON: {error}") from error
     try:

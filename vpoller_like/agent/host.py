@@ -12,13 +12,13 @@ import msgspec
 
 from vpoller_like.agent.agent import Agent, tasks_of
 from vpoller_like.agent.bound import BoundTask, on_the_wire
-from vpoller_like.agent.helpers import PARAMETER
-from vpoller_like.agent.outcome import Outcome, refused
+from vpoller_like.agent.desk import Desk
+from vpoller_like.agent.outcome import refused
 from vpoller_like.agent.routes import AnyTask, Route
 from vpoller_like.agent.vault import VAULT
 from vpoller_like.errors import AgentError, BadRequest, UnknownMethod, VPollerError
-from vpoller_like.protocol.encoding import Encoding, decode_object, encoding_of, field_fault
-from vpoller_like.protocol.limits import MAX_HOSTNAME, MAX_LABEL, MAX_REPLY
+from vpoller_like.protocol.encoding import JSON, decode_object, field_fault
+from vpoller_like.protocol.limits import MAX_HOSTNAME, MAX_LABEL
 from vpoller_like.protocol.request import RESERVED, Head
 from vpoller_like.protocol.worker import Method, Offer
 
@@ -27,7 +27,7 @@ log = logging.getLogger("vpoller.agent")
 _declared: WeakKeyDictionary[type[Agent], list[Method]] = WeakKeyDictionary()
 
 
-class AgentHost:
+class AgentHost(Desk):
     """Runs requests on the agents given to it; any number of threads may call at once.
 
     Raises ``AgentError`` where two instances serve the same method for the same host, or
@@ -35,8 +35,8 @@ class AgentHost:
     """
 
     def __init__(self, agents: Iterable[Agent]) -> None:
+        super().__init__()
         self.agents: list[Agent] = []
-        self._routes: dict[str, Route] = {}
         self.renew(agents)
 
     def renew(self, agents: Iterable[Agent], leaving: Iterable[Agent] = ()) -> None:
@@ -74,22 +74,6 @@ class AgentHost:
         """Tear every agent down, the last first. What they raise is logged."""
         tear_down(self.agents)
 
-    def execute(self, body: bytes, max_reply: int = MAX_REPLY) -> Outcome:
-        """Run the request ``body``; the reply is in the request's encoding.
-
-        Without ``meta``, what a helper makes of it is the whole reply. Never raises, but for
-        ``KeyboardInterrupt`` and ``SystemExit``. A reply beyond ``max_reply`` bytes becomes
-        ``too_large``.
-        """
-        encoding = encoding_of(body)
-        try:
-            fields = decode_object(body)
-            bare = PARAMETER in fields and fields.get("meta") is None
-            bound = self._take_head(fields)
-        except VPollerError as error:
-            return refused(error, encoding)
-        return bound.run(fields, encoding, max_reply, bare)
-
     def call(self, fields: dict[str, Any]) -> dict[str, Any]:
         """Run the request ``fields`` and return the reply's envelope.
 
@@ -99,18 +83,10 @@ class AgentHost:
             fields = on_the_wire(fields)
             bound = self._take_head(fields)
         except VPollerError as error:
-            return decode_object(refused(error, Encoding.JSON).body)
+            return decode_object(refused(error, JSON).body)
         return decode_object(bound.run(fields).body)
 
-    def _take_head(self, fields: dict[str, Any]) -> AnyTask:
-        """Return whom the request ``fields`` is for; leave its parameters alone in there."""
-        # Validating costs as much as the rest of it, and often there is nothing to validate.
-        if "meta" not in fields and "hostname" not in fields:
-            method = fields.get("method")
-            route = self._routes.get(method) if type(method) is str else None
-            if route is not None:
-                del fields["method"]
-                return route.usual or route.pick(None)
+    def _take_any_head(self, fields: dict[str, Any]) -> AnyTask:
         head = _head(fields)
         route = self._routes.get(head.method)
         if route is None:

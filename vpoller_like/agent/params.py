@@ -12,6 +12,7 @@ import msgspec
 from msgspec import inspect
 
 from vpoller_like.agent.describe import plain_default, type_words
+from vpoller_like.agent.reading import Reader
 from vpoller_like.agent.secrets import is_secret, is_telltale, secret_values
 from vpoller_like.errors import AgentError, InvalidParams
 from vpoller_like.protocol.encoding import field_fault
@@ -43,26 +44,19 @@ class Params(msgspec.Struct, frozen=True):
         return given
 
 
-class Schema:
+class Schema(Reader):
     """The parameters of a task that takes a plain dict: anything goes."""
 
-    def __init__(self, params: tuple[Param, ...] = ()) -> None:
+    def __init__(self, params: tuple[Param, ...] = (), **reading: Any) -> None:
+        harmless = (p.name for p in params if not (p.secret or is_telltale(p.name)))
+        secret = (param.name for param in params if param.secret)
+        super().__init__(frozenset(harmless), frozenset(secret), **reading)
         #: For people and tools.
         self.params = params
-        #: Names of the parameters that are secret.
-        self.secret = frozenset(param.name for param in params if param.secret)
-        #: Names of declared parameters that neither are secret nor sound so.
-        self.harmless = frozenset(
-            param.name for param in params if not (param.secret or is_telltale(param.name))
-        )
-
-    def read(self, given: dict[str, Any]) -> Any:
-        """Return what the task's function gets; raise ``InvalidParams``."""
-        return given
 
     def prepared(self, given: dict[str, Any]) -> dict[str, Any]:
         """Return the parameters ``given`` as they are validated; see :meth:`Params.prepare`."""
-        return given
+        return given if self._prepare is None else self._prepare(given)
 
     def shown(self, given: dict[str, Any]) -> dict[str, Any]:
         """Return the parameters ``given`` as they are validated, but for those that are secret."""
@@ -89,42 +83,17 @@ class StructSchema(Schema):
     """The parameters of a task that takes a Struct."""
 
     def __init__(self, info: inspect.StructType) -> None:
-        super().__init__(tuple(_param(field) for field in info.fields))
-        self._struct = info.cls
-        self._prepare = _preparing(info.cls)
-        #: Keys of objects are of another type than JSON's strings, perhaps. To allow for that
-        #: takes twice as long as all the rest of reading most parameters.
-        self._reads_keys = _has_keys(info)
-        self._keeps_null = frozenset(
-            field.encode_name
-            for field in info.fields
-            if field.required and _admits_null(field.type)
+        super().__init__(
+            tuple(_param(field) for field in info.fields),
+            struct=info.cls,
+            prepare=_preparing(info.cls),
+            reads_keys=_has_keys(info),
+            keeps_null=frozenset(
+                field.encode_name
+                for field in info.fields
+                if field.required and _admits_null(field.type)
+            ),
         )
-
-    def read(self, given: dict[str, Any]) -> Any:
-        """Return the Struct that ``given`` makes; raise ``InvalidParams`` naming the field.
-
-        The error may quote a secret value, where a Literal or the Struct's own check refuses
-        it: it is for :func:`~.faults.answer_for` to hide, like any that a task raises.
-        """
-        if self._prepare is not None:
-            given = self._prepare(given)
-        if None in given.values():
-            given = {
-                key: value
-                for key, value in given.items()
-                if value is not None or key in self._keeps_null
-            }
-        try:
-            if self._reads_keys:
-                return msgspec.convert(given, self._struct, str_keys=True)
-            return msgspec.convert(given, self._struct)
-        except (msgspec.ValidationError, OverflowError, RecursionError) as error:
-            raise self._invalid(error) from None
-
-    def prepared(self, given: dict[str, Any]) -> dict[str, Any]:
-        """Return the parameters ``given`` as they are validated; see :meth:`Params.prepare`."""
-        return given if self._prepare is None else self._prepare(given)
 
     def _invalid(self, error: Exception) -> InvalidParams:
         message = complaint(error)

@@ -1,4 +1,4 @@
-"""Writing a task's result, and saying which part of it cannot be written."""
+"""Saying which part of a task's result cannot be written."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from typing import Any
 import msgspec
 
 from vpoller_like.errors import TaskFailed
-from vpoller_like.protocol.encoding import JSON, Encoding, encode
-from vpoller_like.protocol.reply import SUCCESS, Success, success
+from vpoller_like.protocol.encoding import Encoding, encode
 
 Hook = Callable[[Any], Any]
 
@@ -17,29 +16,8 @@ Hook = Callable[[Any], Any]
 _DEPTH = 40
 
 
-class Writer:
-    """Writes the envelopes of successes; from any number of threads at once.
-
-    ``hook`` turns what JSON does not know into what it does.
-    """
-
-    __slots__ = ("_hook", "_write_json")
-
-    def __init__(self, hook: Hook) -> None:
-        self._hook = hook
-        self._write_json = msgspec.json.Encoder(enc_hook=hook).encode
-
-    def write(self, result: Any, msg: str, encoding: Encoding) -> bytes:
-        """Raises ``TaskFailed`` that names the part of ``result`` that cannot be written."""
-        try:
-            if encoding is JSON:
-                return self._write_json(Success(SUCCESS, msg, result))
-            return success(result, msg, encoding, self._hook)
-        except Exception as error:
-            raise _unwritable(result, encoding, self._hook, error) from error
-
-
-def _unwritable(result: Any, encoding: Encoding, hook: Hook, error: Exception) -> TaskFailed:
+def unwritable(result: Any, encoding: Encoding, hook: Hook, error: Exception) -> TaskFailed:
+    """Return the answer that names the part of ``result`` for which ``error`` was raised."""
     path = _culprit(result, lambda part: _fails(part, encoding, hook))
     reason = str(error) or type(error).__name__
     return TaskFailed(f"Cannot serialize result: {path}: {reason}", exception=type(error).__name__)
