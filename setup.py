@@ -29,7 +29,7 @@ HOT = [
         extra_compile_args=["-g0"],
         optional=True,
     )
-    for package in ("broker", "transport", "worker")
+    for package in ("agent", "broker", "transport", "worker")
 ]
 
 

@@ -17,6 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 NEEDED = ("setup.py", "setup.cfg", "pyproject.toml", "MANIFEST.in", "README.rst", "LICENSE")
 _BUILD = "import sys; from setuptools import build_meta as b; b.build_wheel(sys.argv[1])"
 _SHOW = """
+from vpoller_like.agent.writing import Writer
 from vpoller_like.broker.events import Request
 from vpoller_like.transport import burst
 from vpoller_like.transport.port import Port
@@ -25,15 +26,19 @@ import sys, zmq
 context = zmq.Context()
 port = Port(context.socket(zmq.ROUTER))
 print(burst.KIND, burst.__file__.startswith(sys.argv[1]), port.send((b"nobody", b"")).name)
-print(Request.__module__, Port.__module__, Run.__module__)
+print(Writer.__module__, Request.__module__, Port.__module__, Run.__module__)
 port.close()
 context.term()
 """
 #: Where what is there twice comes from.
-_IN_PYTHON = "vpoller_like.broker.events vpoller_like.transport.port vpoller_like.worker.run"
-_COMPILED = " ".join(f"vpoller_like.{name}._hot" for name in ("broker", "transport", "worker"))
+_IN_PYTHON = (
+    "vpoller_like.agent.writing vpoller_like.broker.events vpoller_like.transport.port "
+    "vpoller_like.worker.run"
+)
+_TWICE = ("agent", "broker", "transport", "worker")
+_COMPILED = " ".join(f"vpoller_like.{name}._hot" for name in _TWICE)
 #: What the package's extensions are called.
-EXTENSIONS = ["broker/_hot", "transport/_burst", "transport/_hot", "worker/_hot"]
+EXTENSIONS = ["agent/_hot", "broker/_hot", "transport/_burst", "transport/_hot", "worker/_hot"]
 
 
 def built(place: Path, compiler: str, path: str = "") -> Path:

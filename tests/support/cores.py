@@ -1,4 +1,4 @@
-"""The two ways in which the cores of broker, transport and worker are there: compiled or not."""
+"""The two ways in which what is there twice is there: compiled or not."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from pathlib import Path
 import pytest
 
 from tests.support.extensions import need
+from vpoller_like.agent.compiled import TWINS as AGENT
 from vpoller_like.broker.compiled import TWINS as BROKER
 from vpoller_like.transport.compiled import TWINS as TRANSPORT
 from vpoller_like.worker.compiled import TWINS as WORKER
 
 ROOT = Path(__file__).resolve().parents[2]
-TWINS = (BROKER, TRANSPORT, WORKER)
+TWINS = (AGENT, BROKER, TRANSPORT, WORKER)
 #: Nothing is compiled.
 IS_PURE = all(twins.kind == "pure" for twins in TWINS)
 

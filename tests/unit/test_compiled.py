@@ -13,7 +13,7 @@ from tests.support.extensions import need, shown
 from vpoller_like.compiled import Twins
 
 #: Packages with an extension of twins.
-PACKAGES = ["broker", "transport", "worker"]
+PACKAGES = ["agent", "broker", "transport", "worker"]
 
 
 @pytest.fixture(params=PACKAGES)

@@ -152,7 +152,7 @@ def test_the_number_of_files_is_judged(soft: int, hard: int, said: str) -> None:
 def test_what_runs_this_test_is_well() -> None:
     levels = [finding.level for finding in machine.check(Settings())]
     assert "problem" not in levels
-    assert len(levels) == 8
+    assert len(levels) == 9
 
 
 def test_what_reads_messages_is_told_and_why_it_is_not_the_extension() -> None:

@@ -6,6 +6,7 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 from vpoller_like.agent.answer import Answer
+from vpoller_like.agent.compiled import compiled
 from vpoller_like.agent.outcome import Outcome, too_large
 from vpoller_like.protocol.encoding import JSON, Encoding
 from vpoller_like.protocol.limits import MAX_REPLY
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from vpoller_like.agent.writing import Writer
 
 
+@compiled
 class Calling:
     """A request's usual way through a task.
 

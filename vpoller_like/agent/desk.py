@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from vpoller_like.agent.compiled import compiled
 from vpoller_like.agent.helpers import PARAMETER
 from vpoller_like.agent.outcome import Outcome, refused
 from vpoller_like.errors import VPollerError
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from vpoller_like.agent.routes import AnyTask, Route
 
 
+@compiled
 class Desk:
     """Runs requests on what ``_routes`` has; any number of threads may call at once.
 

@@ -7,7 +7,10 @@ from typing import Any
 
 import msgspec
 
+from vpoller_like.agent.compiled import compiled
 
+
+@compiled
 class Reader:
     """Reads the parameters ``given`` into a Struct, or without one leaves them as they are.
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import msgspec
 
+from vpoller_like.agent.compiled import compiled
 from vpoller_like.agent.results import Hook, unwritable
 from vpoller_like.protocol.encoding import JSON, Encoding
 from vpoller_like.protocol.reply import SUCCESS, Success, success
 
 
+@compiled
 class Writer:
     """Writes the envelopes of successes; from any number of threads at once.
 

@@ -20,6 +20,7 @@ def command(output: str | None) -> None:
     core likewise, for what each request goes through in a broker and in a worker.
     """
     # Here, so that `--help` does not wait for zmq.
+    from vpoller_like.agent.compiled import TWINS as AGENT
     from vpoller_like.broker.compiled import TWINS as BROKER
     from vpoller_like.transport import burst
     from vpoller_like.transport.compiled import TWINS as TRANSPORT
@@ -27,5 +28,6 @@ def command(output: str | None) -> None:
 
     libraries = {name: version(name) for name in ("pyzmq", "msgspec", "msgpack", "click")}
     versions = {"vpoller": __version__, "python": platform.python_version(), **libraries}
-    core = "c" if BROKER.kind == TRANSPORT.kind == WORKER.kind == "c" else "pure"
+    kinds = {twins.kind for twins in (AGENT, BROKER, TRANSPORT, WORKER)}
+    core = "c" if kinds == {"c"} else "pure"
     emit({**versions, "transport": burst.KIND, "core": core}, output)

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from importlib.metadata import version
 
 from vpoller_like import errors
+from vpoller_like.agent.compiled import TWINS as AGENT
 from vpoller_like.broker.compiled import TWINS as BROKER
 from vpoller_like.cli.checks.finding import Finding, Reporter
 from vpoller_like.config import Settings
@@ -38,6 +39,7 @@ def check(settings: Settings) -> Iterator[Finding]:
     yield transport(burst.KIND, burst.REASON)
     yield core("a broker's requests", BROKER.kind, BROKER.reason)
     yield core("a worker's tasks", WORKER.kind, WORKER.reason)
+    yield core("calls of an agent's tasks", AGENT.kind, AGENT.reason)
     yield core("waits for messages", WAITS.kind, WAITS.reason)
     yield clock(time.time(), os.stat(errors.__file__).st_mtime)
     yield files(settings, *resource.getrlimit(resource.RLIMIT_NOFILE))
