@@ -17,7 +17,7 @@ def command(output: str | None) -> None:
     """Show the versions of vpoller, Python and the libraries used.
 
     transport is c where messages are read and written by the C extension, and pure in Python;
-    core likewise, for what each request goes through in a broker and in a worker.
+    core likewise, for what each request goes through in a broker, in a worker and in its agents.
     """
     # Here, so that `--help` does not wait for zmq.
     from vpoller_like.agent.compiled import TWINS as AGENT
