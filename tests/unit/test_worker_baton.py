@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from vpoller_like.worker.alarm import NEVER, Alarm
-from vpoller_like.worker.baton import LEASE, RARE, Baton
+from vpoller_like.worker.baton import Baton
+from vpoller_like.worker.figures import LEASE, RARE
 
 PATIENCE = 10.0
 

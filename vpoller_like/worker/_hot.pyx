@@ -7,10 +7,15 @@ read that one for the what and the why. See ``compiled.py``.
 """
 
 cimport cython
+from cpython.exc cimport PyErr_CheckSignals, PyErr_SetFromErrno
+from libc.errno cimport EINTR, errno
+from libc.math cimport rint
 from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
+from posix.unistd cimport close, read
 
 from collections import OrderedDict, deque
 import logging
+import threading
 
 from vpoller_like.clock import monotonic
 from vpoller_like.errors import ProtocolError, TaskFailed
@@ -34,6 +39,25 @@ from vpoller_like.protocol.worker import (
 from vpoller_like.transport.message import DONE as _DONE
 from vpoller_like.transport.poll import Poll
 from vpoller_like.worker import figures
+
+cdef extern from "sys/timerfd.h":
+    struct itimerspec:
+        timespec it_interval
+        timespec it_value
+    int TFD_CLOEXEC
+    int timerfd_create(int clock, int flags)
+    int timerfd_settime(int fd, int flags, const itimerspec *new, itimerspec *old)
+
+cdef extern from "Python.h":
+    ctypedef void *PyThread_type_lock
+    ctypedef enum PyLockStatus:
+        PY_LOCK_ACQUIRED
+    PyThread_type_lock PyThread_allocate_lock()
+    void PyThread_free_lock(PyThread_type_lock)
+    PyLockStatus PyThread_acquire_lock_timed(
+        PyThread_type_lock, long long microseconds, int intr_flag
+    ) nogil
+    void PyThread_release_lock(PyThread_type_lock)
 
 #: See compiled.py, which takes no other one.
 INTERFACE = 1
@@ -67,6 +91,10 @@ cdef double MEMORY_SECONDS = figures.MEMORY_SECONDS
 cdef double BRIEF_SECONDS = figures.BRIEF_SECONDS
 cdef double SHORTEST = figures.SHORTEST
 cdef Py_ssize_t REMEMBERED_BYTES = figures.REMEMBERED_BYTES
+cdef double LEASE = figures.LEASE
+cdef double RARE = figures.RARE
+cdef double SPELL = figures.SPELL
+cdef double WAKE_SECONDS = figures.WAKE_SECONDS
 
 # Of the worker's own modules, which import this one: there when the first thing is made that needs
 # them.
@@ -767,8 +795,9 @@ cdef long long _microseconds(double seconds) except? -1:
 
 @cython.final
 cdef class Executor:
-    cdef object _host, _max_reply, _clock, _waiting, _finished, _free
-    cdef list _current, _reported
+    cdef object _host, _max_reply, _clock, _waiting
+    # What is done to these lists is atomic: no Python runs in it.
+    cdef list _finished, _free, _current, _reported
 
     def __init__(self, host, Py_ssize_t places, max_reply, clock=_monotonic):
         _bind()
@@ -776,8 +805,8 @@ cdef class Executor:
         self._max_reply = max_reply
         self._clock = clock
         self._waiting = deque()
-        self._finished = deque()
-        self._free = deque(range(places))
+        self._finished = []
+        self._free = list(range(places))
         self._current = [None] * places
         self._reported = [None] * places
 
@@ -803,10 +832,11 @@ cdef class Executor:
 
     cdef _progress(self):
         started = self._take_started()
-        finished = []
-        for _ in range(len(self._finished)):
-            finished.append(self._finished.popleft())
-        return _Progress(started, finished) if started or finished else None
+        finished = self._finished
+        if not started and not finished:
+            return None
+        self._finished = []
+        return _Progress(started, finished)
 
     cdef list _take_started(self):
         cdef Py_ssize_t index
@@ -824,19 +854,16 @@ cdef class Executor:
         return self._is_ready()
 
     cdef bint _is_ready(self) except *:
-        return bool(self._waiting) and bool(self._free)
+        return bool(self._waiting) and len(self._free) != 0
 
     @property
     def occupied(self):
         return len(self._current) - len(self._free)
 
-    def take_place(self):
-        try:
-            return self._free.pop()
-        except IndexError:
-            return None
+    cpdef take_place(self):
+        return self._free.pop() if len(self._free) else None
 
-    def leave_place(self, place):
+    cpdef leave_place(self, place):
         self._free.append(place)
 
     cpdef Run next(self):
@@ -847,7 +874,7 @@ cdef class Executor:
         except IndexError:
             return None
 
-    def run(self, Py_ssize_t place, Run run not None):
+    cpdef double run(self, Py_ssize_t place, Run run) except? -1:
         cdef Finished finished = Finished.__new__(Finished)
         cdef double began, ended
         body = run.item.body
@@ -865,6 +892,262 @@ cdef class Executor:
         finished.ran_us = _microseconds(ended - began)
         self._finished.append(finished)
         return ended
+
+
+# Who leads ----------------------------------------------------------------------------------
+
+
+cdef class Alarm:
+    cdef int _fd
+
+    def __cinit__(self):
+        self._fd = -1
+
+    def __init__(self):
+        # Once: another thread may sleep on it.
+        if self._fd < 0:
+            self._fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC)
+        if self._fd < 0:
+            raise OSError(errno, "no timer can be had")
+
+    def __dealloc__(self):
+        if self._fd >= 0:
+            close(self._fd)
+
+    def set(self, double seconds):
+        self._set(seconds)
+
+    cdef int _set(self, double seconds) except -1:
+        cdef itimerspec spec
+        cdef double ticks = 0.0
+        if seconds != NEVER:
+            ticks = rint(seconds * 1e9)
+            # What is no whole number is none in C, either.
+            if not -9e18 < ticks < 9e18:
+                ticks = min(9e18, <double>int(<object>ticks))
+            ticks = max(1.0, ticks)
+        spec.it_interval.tv_sec = 0
+        spec.it_interval.tv_nsec = 0
+        spec.it_value.tv_sec = <long long>ticks // 1_000_000_000
+        spec.it_value.tv_nsec = <long long>ticks % 1_000_000_000
+        timerfd_settime(self._fd, 0, &spec, NULL)
+        return 0
+
+    def wait(self):
+        self._wait()
+
+    cdef int _wait(self) except -1:
+        cdef int fd = self._fd
+        cdef long long rings
+        cdef Py_ssize_t found
+        while True:
+            with nogil:
+                found = read(fd, &rings, sizeof(rings))
+            if found >= 0:
+                return 0
+            if errno != EINTR:
+                PyErr_SetFromErrno(OSError)
+            PyErr_CheckSignals()
+
+
+@cython.final
+cdef class Baton:
+    cdef object _clock, _alarm, _post
+    cdef PyThread_type_lock _lock
+    # Changed with the GIL alone, as all else here.
+    cdef bint _is_locked
+    cdef bint _lies, _is_rare, _ended
+    cdef double _due, _rings_at
+
+    def __cinit__(self):
+        self._is_locked = False
+        self._lock = PyThread_allocate_lock()
+        if self._lock == NULL:
+            raise MemoryError
+
+    def __init__(self, clock=_monotonic, alarm=None):
+        self._clock = clock
+        self._alarm = alarm or Alarm()
+        self._post = threading.Lock()
+        self._lies = False
+        self._due = 0.0
+        self._rings_at = 0.0
+        self._is_rare = False
+        self._ended = False
+        self._acquire(0)
+        self._offer()
+
+    def __dealloc__(self):
+        if self._lock == NULL:
+            return
+        if self._is_locked:
+            PyThread_release_lock(self._lock)
+        PyThread_free_lock(self._lock)
+
+    def is_taken(self):
+        return self._is_locked
+
+    def lay_down(self):
+        self._lay_down()
+
+    cdef int _lay_down(self) except -1:
+        cdef double now = time_of(self._clock)
+        self._is_rare = now - self._due > RARE - LEASE
+        self._due = now + LEASE
+        self._lies = True
+        if self._rings_at <= self._due:
+            self._rings_at = now + RARE
+            self._ring_in(RARE)
+        return self._release()
+
+    def offer(self):
+        self._offer()
+
+    cdef int _offer(self) except -1:
+        self._due = time_of(self._clock)
+        self._lies = True
+        self._rings_at = 0.0
+        self._ring_in(0.0)
+        return self._release()
+
+    def take_up(self):
+        return self._take_up()
+
+    cdef bint _take_up(self) except -1:
+        if not self._acquire(0):
+            return False
+        self._lies = False
+        if self._is_rare:
+            self._rings_at = 0.0
+            self._ring_in(NEVER)
+        return True
+
+    def stand_in(self):
+        with self._post:
+            while not self._ended:
+                alarm = self._alarm
+                if type(alarm) is Alarm:
+                    (<Alarm>alarm)._wait()
+                else:
+                    alarm.wait()
+                self._rings_at = 0.0
+                if self._take_over():
+                    return True
+            return False
+
+    cdef bint _take_over(self) except -1:
+        while self._lies:
+            if time_of(self._clock) < self._due:
+                self._ring_in(LEASE)
+                return False
+            if self._acquire(<long long>(LEASE * 1e6)):
+                self._lies = False
+                return True
+        return False
+
+    def end(self):
+        self._ended = True
+        self._ring_in(0.0)
+
+    cdef int _ring_in(self, double seconds) except -1:
+        alarm = self._alarm
+        if type(alarm) is Alarm:
+            return (<Alarm>alarm)._set(seconds)
+        alarm.set(seconds)
+        return 0
+
+    # The lock, as threading has it, and as full a fence.
+
+    cdef bint _acquire(self, long long microseconds) except -1:
+        cdef PyLockStatus status = PyThread_acquire_lock_timed(self._lock, 0, 0)
+        if status != PY_LOCK_ACQUIRED and microseconds:
+            with nogil:
+                status = PyThread_acquire_lock_timed(self._lock, microseconds, 0)
+        if status != PY_LOCK_ACQUIRED:
+            return False
+        self._is_locked = True
+        return True
+
+    cdef int _release(self) except -1:
+        if not self._is_locked:
+            raise RuntimeError("release unlocked lock")
+        self._is_locked = False
+        PyThread_release_lock(self._lock)
+        return 0
+
+
+cdef class Leader:
+    cdef readonly object _loop, _wake, _clock
+    cdef readonly Executor _executor
+    cdef readonly Baton _baton
+    cdef double _woken
+    cdef bint _has_worked
+
+    def __init__(self, loop, Executor executor not None, wake, clock):
+        self._loop = loop
+        self._executor = executor
+        self._wake = wake
+        self._clock = clock
+        self._baton = Baton(clock)
+        self._woken = 0.0
+        self._has_worked = False
+
+    def _lead(self):
+        # Held while they are used, as below: something may take their places meanwhile.
+        loop = self._loop
+        cdef Executor executor = self._executor
+        while loop.settle():
+            loop.listen()
+            if executor._is_ready() and not self._work():
+                return True
+        return False
+
+    cpdef bint _work(self) except -1:
+        cdef Executor executor = self._executor
+        cdef Baton baton = self._baton
+        cdef Run run
+        if not self._has_worked:
+            self._has_worked = True
+            self._hire_if_needed()
+        place = executor.take_place()
+        if place is None:
+            return True
+        run = executor.next()
+        if run is not None:
+            if run.brief:
+                baton._lay_down()
+            else:
+                baton._offer()
+            self._run_from(executor, baton, place, run)
+        executor.leave_place(place)
+        if run is None or baton._take_up():
+            return True
+        self._wake()
+        return False
+
+    cdef int _run_from(self, Executor executor, Baton baton, Py_ssize_t place, Run run) except -1:
+        cdef double ended, until = time_of(self._clock) + SPELL
+        while run is not None:
+            ended = executor.run(place, run)
+            if baton._is_locked:
+                self._wake_at(ended)
+            elif ended >= until:
+                return 0
+            run = executor.next()
+            if run is not None and not run.brief and baton._take_up():
+                baton._offer()
+        return 0
+
+    cdef int _wake_at(self, double now) except -1:
+        if now - self._woken >= WAKE_SECONDS:
+            self._woken = now
+            self._wake()
+        return 0
+
+    # Who derives from it ---------------------------------------------------------------
+
+    def _hire_if_needed(self):
+        raise NotImplementedError
 
 
 # The usual way of a task --------------------------------------------------------------------

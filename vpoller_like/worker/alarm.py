@@ -7,6 +7,8 @@ import os
 import time
 import weakref
 
+from vpoller_like.worker.compiled import compiled
+
 #: Seconds after which it does not ring.
 NEVER = float("inf")
 
@@ -26,6 +28,7 @@ _create = ctypes.CDLL(None, use_errno=True).timerfd_create
 _settime = ctypes.PyDLL(None).timerfd_settime
 
 
+@compiled
 class Alarm:
     """One kernel timer: one thread sets it, another waits. See timerfd_create(2).
 

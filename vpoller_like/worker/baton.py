@@ -6,14 +6,11 @@ import threading
 
 from vpoller_like.clock import Clock, monotonic
 from vpoller_like.worker.alarm import NEVER, Alarm
-
-#: Seconds for which the baton lies before another thread takes it up; up to twice as long,
-#: so that the alarm need not be set anew each time.
-LEASE = 0.001
-#: Seconds between two layings-down after which the alarm would ring in between.
-RARE = 2 * LEASE
+from vpoller_like.worker.compiled import compiled
+from vpoller_like.worker.figures import LEASE, RARE
 
 
+@compiled
 class Baton:
     """Whoever holds it owns the loop's state: the core, the sockets and the poll.
 

@@ -7,11 +7,14 @@ from vpoller_like.compiled import Twins
 TWINS = Twins(
     "vpoller_like.worker",
     {
+        "Alarm",
+        "Baton",
         "Debt",
         "Debts",
         "Executor",
         "Finished",
         "Flow",
+        "Leader",
         "Memory",
         "Outbox",
         "Pack",

@@ -4,31 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import Protocol
 
 from vpoller_like.clock import Clock, monotonic
-from vpoller_like.worker.baton import LEASE, Baton
 from vpoller_like.worker.executor import Executor
-from vpoller_like.worker.run import Run
-
-#: Seconds of brief tasks that the leader runs before it looks after the loop again.
-SPELL = LEASE / 2
-#: Seconds between two wakings of the loop while a thread finds more to do: a result may
-#: wait this long for others, and a quick task does not pay for a switch of threads.
-WAKE_SECONDS = 0.001
+from vpoller_like.worker.leader import Leader, Loop
 
 
-class Loop(Protocol):
-    """What is led. Only the thread that holds the baton calls these."""
-
-    def settle(self) -> bool:
-        """Take in what the threads have done, say what is to be said; False at the end."""
-
-    def listen(self) -> None:
-        """Wait for what comes in, unless there is something to do, and take it in."""
-
-
-class Crew:
+class Crew(Leader):
     """``threads`` tasks run at once, on one thread more than that: one is left to lead.
 
     The leader runs a brief task itself, and sends its result without a switch of threads; if
@@ -46,16 +28,10 @@ class Crew:
         wake: Callable[[], None],
         clock: Clock = monotonic,
     ) -> None:
-        self._loop = loop
-        self._executor = executor
+        super().__init__(loop, executor, wake, clock)
         self._threads = threads
-        self._wake = wake
-        self._clock = clock
-        self._baton = Baton(clock)
-        self._woken = 0.0
         #: Threads that have been started.
         self._hired = 0
-        self._turn: Callable[[], bool] = self._first_work
         self._ended: Callable[[BaseException | None], None] = lambda _: None
 
     def start(self, ended: Callable[[BaseException | None], None]) -> None:
@@ -91,53 +67,3 @@ class Crew:
         name = f"task-{self._hired}"
         self._hired += 1
         threading.Thread(target=self._serve, name=name, daemon=True).start()
-
-    def _lead(self) -> bool:
-        """Turn the loop; True when another thread leads, False when it has ended."""
-        while self._loop.settle():
-            self._loop.listen()
-            if self._executor.is_ready and not self._turn():
-                return True
-        return False
-
-    def _first_work(self) -> bool:
-        self._turn = self._work
-        self._hire_if_needed()
-        return self._work()
-
-    def _work(self) -> bool:
-        """Run what waits, as long as another thread may lead; say whether this one leads on."""
-        place = self._executor.take_place()
-        if place is None:
-            return True
-        run = self._executor.next()
-        if run is not None:
-            if run.brief:
-                self._baton.lay_down()
-            else:
-                self._baton.offer()
-            self._run_from(place, run)
-        self._executor.leave_place(place)
-        if run is None or self._baton.take_up():
-            return True
-        self._wake()
-        return False
-
-    def _run_from(self, place: int, run: Run | None) -> None:
-        """Do ``run`` and what waits behind it."""
-        until = self._clock() + SPELL
-        executor, baton = self._executor, self._baton
-        while run is not None:
-            ended = executor.run(place, run)
-            if baton.is_taken():
-                self._wake_at(ended)
-            elif ended >= until:
-                return
-            run = executor.next()
-            if run is not None and not run.brief and baton.take_up():
-                baton.offer()
-
-    def _wake_at(self, now: float) -> None:
-        if now - self._woken >= WAKE_SECONDS:
-            self._woken = now
-            self._wake()

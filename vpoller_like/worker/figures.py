@@ -23,6 +23,19 @@ MAX_AHEAD = 64
 #: Seconds that a result may wait for others to go with it.
 FLUSH_SECONDS = 0.001
 
+# Who leads -----------------------------------------------------------------------------
+
+#: Seconds for which the baton lies before another thread takes it up; up to twice as long,
+#: so that the alarm need not be set anew each time.
+LEASE = 0.001
+#: Seconds between two layings-down after which the alarm would ring in between.
+RARE = 2 * LEASE
+#: Seconds of brief tasks that the leader runs before it looks after the loop again.
+SPELL = LEASE / 2
+#: Seconds between two wakings of the loop while a thread finds more to do: a result may
+#: wait this long for others, and a quick task does not pay for a switch of threads.
+WAKE_SECONDS = 0.001
+
 # What is kept ---------------------------------------------------------------------------
 
 #: Bytes of a request that is let go of as soon as it has run.
