@@ -31,7 +31,7 @@ CODES = ["", "", "task_failed", "busy"]
 
 
 def test_these_are_two() -> None:
-    for part, name in (("run", "Run"), ("core", "Flow"), ("ledger", "Debts"), ("link", "Outbox")):
+    for part, name in (("run", "Run"), ("core", "Flow"), ("ledger", "Debts"), ("outbox", "Outbox")):
         ours, theirs = (getattr(getattr(side, part), name) for side in BOTH)
         assert ours is not theirs
         assert ours.__module__.endswith("_hot")

@@ -338,15 +338,21 @@ _FROM_BROKER: dict[bytes, _Reader] = {
     for cls in (Welcome, Tasks, Ack, Cancel, WhoHas, Resync, Alive, Shutdown, Refused)
 }
 #: By type: to find an enumeration's member in a dict takes longer than all the rest.
-_COMMAND_BYTES: dict[type[FromWorker | FromBroker], bytes] = {
+COMMANDS: dict[type[FromWorker | FromBroker], bytes] = {
     reader.kind: command for command, reader in (_FROM_WORKER | _FROM_BROKER).items()
 }
-_write = msgspec.msgpack.Encoder().encode
+#: Writes a message's frame.
+write = msgspec.msgpack.Encoder().encode
 
 
 def encode(message: FromWorker | FromBroker) -> tuple[bytes, bytes]:
     """Return the command byte and the MessagePack frame of ``message``."""
-    return _COMMAND_BYTES[type(message)], _write(message)
+    return COMMANDS[type(message)], write(message)
+
+
+def frame_reader(kind: type[FromWorker | FromBroker]) -> Callable[[bytes], Any]:
+    """Return what reads frames of one kind, and raises one of ``DECODE_FAULTS``."""
+    return (_FROM_WORKER | _FROM_BROKER)[COMMANDS[kind]].read
 
 
 def _fault(frames: list[bytes], commands: dict[bytes, _Reader], error: Exception) -> ProtocolError:

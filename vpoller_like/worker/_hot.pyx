@@ -19,9 +19,11 @@ import threading
 
 from vpoller_like.clock import monotonic
 from vpoller_like.errors import ProtocolError, TaskFailed
-from vpoller_like.protocol.encoding import encoding_of
+from vpoller_like.protocol.encoding import DECODE_FAULTS, encoding_of
 from vpoller_like.protocol.limits import MAX_PACK as _MAX_PACK
+from vpoller_like.protocol.limits import MAX_REPLY as _MAX_REPLY
 from vpoller_like.protocol.worker import (
+    COMMANDS,
     Ack,
     Alive,
     Assignment,
@@ -34,7 +36,8 @@ from vpoller_like.protocol.worker import (
     Tasks,
     Welcome,
     decode_from_broker,
-    encode,
+    frame_reader,
+    write,
 )
 from vpoller_like.transport.message import DONE as _DONE
 from vpoller_like.transport.poll import Poll
@@ -75,12 +78,19 @@ cdef object _Results = Results
 cdef object _Tasks = Tasks
 cdef object _ProtocolError = ProtocolError
 cdef object _decode = decode_from_broker
-cdef object _encode = encode
+cdef object _write = write
+cdef dict _COMMANDS = COMMANDS
+cdef object _read_tasks = frame_reader(Tasks)
+cdef object _read_ack = frame_reader(Ack)
+cdef tuple FAULTS = DECODE_FAULTS
+cdef unsigned char TASKS = Tasks.COMMAND
+cdef unsigned char ACK = Ack.COMMAND
 cdef object DONE = _DONE
 cdef frozenset REMARKABLE = frozenset([Welcome, Shutdown, Refused])
 cdef frozenset REMEMBERED = figures.REMEMBERED
 cdef str TASK_FAILED = TaskFailed.code
 cdef Py_ssize_t MAX_PACK = _MAX_PACK
+cdef object MAX_REPLY = _MAX_REPLY
 cdef Py_ssize_t LARGE = figures.LARGE
 cdef double SLOW_SECONDS = figures.SLOW_SECONDS
 cdef double FLUSH_SECONDS = figures.FLUSH_SECONDS
@@ -91,6 +101,8 @@ cdef double MEMORY_SECONDS = figures.MEMORY_SECONDS
 cdef double BRIEF_SECONDS = figures.BRIEF_SECONDS
 cdef double SHORTEST = figures.SHORTEST
 cdef Py_ssize_t REMEMBERED_BYTES = figures.REMEMBERED_BYTES
+cdef double GRANT_PAUSE = figures.GRANT_PAUSE
+cdef double LIVENESS = figures.LIVENESS
 cdef double LEASE = figures.LEASE
 cdef double RARE = figures.RARE
 cdef double SPELL = figures.SPELL
@@ -99,21 +111,20 @@ cdef double WAKE_SECONDS = figures.WAKE_SECONDS
 # Of the worker's own modules, which import this one: there when the first thing is made that needs
 # them.
 cdef object _Received, _Progress, _Started, _Submit, _Send, _Unsent, _Recall
-cdef object _Departure, _told, _within, _grant, _nothing, _is_news
+cdef object _Departure, _told, _within
 cdef bint _is_bound = False
 
 
 cdef int _bind() except -1:
     global _Received, _Progress, _Started, _Submit, _Send, _Unsent, _Recall
-    global _Departure, _told, _within, _grant, _nothing, _is_news, _is_bound
+    global _Departure, _told, _within, _is_bound
     if _is_bound:
         return 0
-    from vpoller_like.worker import departure, events, executor, grant, size
+    from vpoller_like.worker import departure, events, executor, size
 
     _Received, _Progress, _Started = events.Received, events.Progress, events.Started
     _Submit, _Send, _Unsent, _Recall = events.Submit, events.Send, events.Unsent, events.Recall
     _Departure, _told, _within = departure.Departure, executor._told, size.within
-    _grant, _nothing, _is_news = grant._grant, grant.NOTHING, grant.is_news
     _is_bound = True
     return 0
 
@@ -466,7 +477,47 @@ cdef class Pace:
         return self._slowest(now) or None
 
 
-cdef _grant_to(long link, long threads, Runs runs, Pace pace, double now):
+@cython.final
+@cython.no_gc
+@cython.freelist(32)
+cdef class Grant:
+    cdef readonly long long slots, ahead
+
+    def __init__(self, long long slots, long long ahead):
+        self.slots = slots
+        self.ahead = ahead
+
+    def __eq__(self, other):
+        if type(other) is not Grant:
+            return NotImplemented
+        return self.slots == (<Grant>other).slots and self.ahead == (<Grant>other).ahead
+
+    def __hash__(self):
+        return hash((self.slots, self.ahead))
+
+    def __repr__(self):
+        return f"Grant(slots={self.slots!r}, ahead={self.ahead!r})"
+
+
+cdef Grant new_grant(long long slots, long long ahead):
+    cdef Grant grant = Grant.__new__(Grant)
+    grant.slots = slots
+    grant.ahead = ahead
+    return grant
+
+
+cdef Grant NOTHING = new_grant(0, 0)
+
+
+cdef bint _is_news(Grant told, Grant current) except -1:
+    return told.slots != current.slots or (told.ahead != 0) != (current.ahead != 0)
+
+
+def is_news(Grant told not None, Grant current not None):
+    return _is_news(told, current)
+
+
+cdef Grant _grant_to(long link, long threads, Runs runs, Pace pace, double now):
     cdef Run run
     cdef bint is_slow = False
     cdef long slots = threads - <long>len(runs.stuck)
@@ -479,12 +530,11 @@ cdef _grant_to(long link, long threads, Runs runs, Pace pace, double now):
                     slots -= 1
     longest = pace._slowest(now)
     if is_slow or longest == 0.0 or slots <= 0:
-        return _grant(max(0, slots), 0)
-    return _grant(slots, min(MAX_AHEAD, slots * <long>(AHEAD_SECONDS / longest)))
+        return new_grant(max(0, slots), 0)
+    return new_grant(slots, min(MAX_AHEAD, slots * <long>(AHEAD_SECONDS / longest)))
 
 
 def grant_to(long link, long threads, Runs runs not None, Pace pace not None, double now):
-    _bind()
     return _grant_to(link, threads, runs, pace, now)
 
 
@@ -828,19 +878,19 @@ cdef class Executor:
         return True
 
     def progress(self):
-        return self._progress()
+        cdef list started = self._take_started(), finished = self._take_finished()
+        return _Progress(started, finished) if started or finished else None
 
-    cdef _progress(self):
-        started = self._take_started()
-        finished = self._finished
-        if not started and not finished:
-            return None
-        self._finished = []
-        return _Progress(started, finished)
+    cdef list _take_finished(self):
+        cdef list finished = self._finished
+        if len(finished):
+            self._finished = []
+            return finished
+        return []
 
     cdef list _take_started(self):
         cdef Py_ssize_t index
-        started = []
+        cdef list started = []
         for index in range(len(self._current)):
             current = self._current[index]
             if current is not None and current is not self._reported[index]:
@@ -1150,6 +1200,46 @@ cdef class Leader:
         raise NotImplementedError
 
 
+# Brokers ------------------------------------------------------------------------------------
+
+
+cdef class Standing:
+    cdef readonly long index
+    cdef readonly Outbox outbox
+    cdef public object session, max_reply
+    cdef public bint welcomed
+    cdef public Grant told
+    cdef public double _told_at, _hello_due, _beat_due, heard_at, _liveness
+
+    def __init__(self, long index):
+        self.index = index
+        self.outbox = Outbox()
+        self.session = 0
+        self.welcomed = False
+        self.told = NOTHING
+        self._told_at = -NEVER
+        self._hello_due = -NEVER
+        self._beat_due = -NEVER
+        self.heard_at = -NEVER
+        self._liveness = LIVENESS
+        self.max_reply = MAX_REPLY
+
+    cpdef bint tell(self, Grant grant, double now) except -1:
+        cdef Grant told = self.told
+        self.told = grant
+        self._told_at = now
+        return _is_news(told, grant)
+
+    @property
+    def next_tell(self):
+        return self._told_at + GRANT_PAUSE
+
+    cpdef double next_due(self) except? -1:
+        if not self.welcomed:
+            return self._hello_due
+        return min(self.heard_at + self._liveness, self._beat_due)
+
+
 # The usual way of a task --------------------------------------------------------------------
 
 
@@ -1186,17 +1276,31 @@ cdef class Flow:
         return self._handle(event, now)
 
     cdef list _handle(self, event, double now):
-        cdef Py_ssize_t index
-        cdef list actions
         if self._exited:
             return []
         kind = type(event)
         if kind is _Received:
-            self._received(event.link, event.message, now)
-        elif kind is _Progress:
-            self._progress(event, now)
-        else:
-            self._handlers[kind](event, now)
+            return self._hear(event.link, event.message, now)
+        if kind is _Progress:
+            return self._note(event.started, event.finished, now)
+        self._handlers[kind](event, now)
+        return self._conclude(now)
+
+    cdef list _hear(self, Py_ssize_t index, message, double now):
+        if self._exited:
+            return []
+        self._received(index, message, now)
+        return self._conclude(now)
+
+    cdef list _note(self, started, finished, double now):
+        if self._exited:
+            return []
+        self._progress(started, finished, now)
+        return self._conclude(now)
+
+    cdef list _conclude(self, double now):
+        cdef Py_ssize_t index
+        cdef list actions
         for index in range(len(self._outboxes)):
             if (<Outbox?>self._outboxes[index])._waits:
                 self._flush(index, now)
@@ -1219,7 +1323,7 @@ cdef class Flow:
         if self._links_due is None:
             due = now + 1.0 if not self._links else NEVER
             for link in self._links:
-                due = min(due, self._link_due(link, now))
+                due = min(due, self._link_due(<Standing?>link, now))
             self._links_due = due
         else:
             due = self._links_due
@@ -1232,10 +1336,11 @@ cdef class Flow:
                 due = min(due, run._next_look())
         return due if due > now else now
 
-    cdef double _link_due(self, link, double now) except? -1:
+    cdef double _link_due(self, Standing link, double now) except? -1:
         cdef double due = link.next_due()
-        if link.welcomed and _is_news(link.told, self._grant(link, now)):
-            due = min(due, <double>link.next_tell)
+        cdef Grant told = link.told
+        if link.welcomed and _is_news(told, self._grant(link, now)):
+            due = min(due, link._told_at + GRANT_PAUSE)
         return due
 
     cdef double _flush_due(self) except? -1:
@@ -1244,7 +1349,7 @@ cdef class Flow:
         cdef Outbox outbox
         for index in range(len(self._outboxes)):
             outbox = self._outboxes[index]
-            if outbox._waits and self._links[index].welcomed:
+            if outbox._waits and (<Standing?>self._links[index]).welcomed:
                 due = min(due, outbox._since + FLUSH_SECONDS)
         return due
 
@@ -1255,7 +1360,7 @@ cdef class Flow:
         cdef Debts ledger = self._ledger
         if not 0 <= index < len(self._links):
             raise IndexError(index)
-        link = self._links[index]
+        cdef Standing link = self._links[index]
         kind = type(message)
         link.heard_at = now
         if kind is _Tasks:
@@ -1270,7 +1375,7 @@ cdef class Flow:
             self._recall(ledger.take_unwanted())
         return 0
 
-    cdef int _tasks(self, Debts ledger, long index, link, message, double now) except -1:
+    cdef int _tasks(self, Debts ledger, long index, Standing link, message, double now) except -1:
         cdef list items, runs
         if message.session != link.session:
             return 0
@@ -1285,15 +1390,15 @@ cdef class Flow:
             self._links_due = None
         return 0
 
-    cdef int _progress(self, event, double now) except -1:
+    cdef int _progress(self, all_started, all_finished, double now) except -1:
         cdef Debts ledger = self._ledger
         cdef Run run
         cdef Finished finished
-        for started in event.started:
+        for started in all_started:
             run = self._runs.start(started.key, started.at)
             if run is not None:
                 run.deadline = started.at + self._timeouts.of(run)
-        for finished in event.finished:
+        for finished in all_finished:
             run = self._runs.finish(finished.key)
             if run is None:
                 continue
@@ -1309,7 +1414,8 @@ cdef class Flow:
         cdef Outbox outbox = self._outboxes[index]
         cdef Pack pack
         cdef list results
-        link = self._links[index]
+        cdef Standing link = self._links[index]
+        cdef Grant grant
         if not link.welcomed or (self._runs.waiting and now < outbox._since + FLUSH_SECONDS):
             self._links_due = None
             return 0
@@ -1328,15 +1434,15 @@ cdef class Flow:
         if asked:
             self._out.append(_Recall(asked))
 
-    cpdef _tell(self, link, double now):
-        grant = self._grant(link, now)
+    cpdef Grant _tell(self, Standing link, double now):
+        cdef Grant grant = self._grant(link, now)
         if link.tell(grant, now):
             self._links_due = None
         return grant
 
-    cpdef _grant(self, link, double now):
+    cpdef Grant _grant(self, Standing link, double now):
         if self._departure.leaving:
-            return _nothing
+            return NOTHING
         return _grant_to(link.index, self._threads, self._runs, self._pace, now)
 
     # Who derives from it ---------------------------------------------------------------
@@ -1349,6 +1455,29 @@ cdef class Flow:
 
 
 # The loop -----------------------------------------------------------------------------------
+
+
+cdef object _read_common(frames):
+    """Return what brokers say all the time; ``None`` for all else, and for what is no message."""
+    cdef bytes command
+    if type(frames) is not list or len(<list>frames) != 2:
+        return None
+    if type((<list>frames)[0]) is not bytes:
+        return None
+    command = (<list>frames)[0]
+    if len(command) != 1:
+        return None
+    if <unsigned char>command[0] == TASKS:
+        reader = _read_tasks
+    elif <unsigned char>command[0] == ACK:
+        reader = _read_ack
+    else:
+        return None
+    try:
+        return reader((<list>frames)[1])
+    except FAULTS:
+        # The one in Python finds that, too, and says what it is.
+        return None
 
 
 cdef class Turn:
@@ -1377,9 +1506,11 @@ cdef class Turn:
 
     def settle(self):
         cdef double now, due
-        progress = self._executor._progress()
-        if progress is not None:
-            self._c_feed(progress)
+        cdef Flow core = self._core
+        cdef list started = self._executor._take_started()
+        cdef list finished = self._executor._take_finished()
+        if started or finished:
+            self._do(core._note(started, finished, time_of(self._clock)))
         now = time_of(self._clock)
         due = self._core._next_due(now)
         if now >= self._next_pulse or due <= now:
@@ -1404,29 +1535,36 @@ cdef class Turn:
             self._c_feed(self._orders.popleft())
 
     cdef int _take(self, Py_ssize_t index, frames) except -1:
-        try:
-            said = _decode(frames)
-        except _ProtocolError as error:
-            self._garbled(index, error)
-            return 0
-        if type(said) in REMARKABLE:
-            self._remark(index, said)
-        return self._c_feed(_Received(index, said))
+        cdef Flow core = self._core
+        said = _read_common(frames)
+        if said is None:
+            try:
+                said = _decode(frames)
+            except _ProtocolError as error:
+                self._garbled(index, error)
+                return 0
+            if type(said) in REMARKABLE:
+                self._remark(index, said)
+                core = self._core
+        return self._do(core._hear(index, said, time_of(self._clock)))
 
     def _feed(self, event):
         self._c_feed(event)
 
     cdef int _c_feed(self, event) except -1:
-        # Held while they run: something may take their places meanwhile.
         cdef Flow core = self._core
+        return self._do(core._handle(event, time_of(self._clock)))
+
+    cdef int _do(self, list actions) except -1:
+        # Held while it runs: something may take its place meanwhile.
         cdef Executor executor = self._executor
-        cdef list actions = core._handle(event, time_of(self._clock))
         self._actions = actions
         for action in actions:
             kind = type(action)
             if kind is _Send:
                 link, message = action.link, action.message
-                if self._ports[link].send(_encode(message)) is not DONE:
+                frames = (_COMMANDS[type(message)], _write(message))
+                if self._ports[link].send(frames) is not DONE:
                     self._follow(_Unsent(link, message))
             elif kind is _Submit:
                 executor._waiting.extend(action.runs)

@@ -14,6 +14,7 @@ TWINS = Twins(
         "Executor",
         "Finished",
         "Flow",
+        "Grant",
         "Leader",
         "Memory",
         "Outbox",
@@ -21,8 +22,10 @@ TWINS = Twins(
         "Pace",
         "Run",
         "Runs",
+        "Standing",
         "Turn",
         "grant_to",
+        "is_news",
     },
 )
 compiled = TWINS.compiled

@@ -23,6 +23,14 @@ MAX_AHEAD = 64
 #: Seconds that a result may wait for others to go with it.
 FLUSH_SECONDS = 0.001
 
+# What brokers hear ----------------------------------------------------------------------
+
+#: Seconds between messages that tell nothing but a new grant.
+GRANT_PAUSE = 0.005
+#: Until WELCOME says otherwise, in seconds.
+HEARTBEAT = 1.0
+LIVENESS = 3.0
+
 # Who leads -----------------------------------------------------------------------------
 
 #: Seconds for which the baton lies before another thread takes it up; up to twice as long,

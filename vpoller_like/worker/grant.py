@@ -12,6 +12,7 @@ from vpoller_like.worker.pace import Pace
 from vpoller_like.worker.runs import Runs
 
 
+@compiled
 class Grant(msgspec.Struct, frozen=True, gc=False):
     """``slots`` tasks run at once; ``ahead`` more quick ones may wait."""
 
@@ -24,6 +25,7 @@ NOTHING = Grant(0, 0)
 _grant = lru_cache(maxsize=128)(Grant)
 
 
+@compiled
 def is_news(told: Grant, current: Grant) -> bool:
     """Say whether a broker that was ``told`` one grant should hear of another at once.
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from vpoller_like.backoff import exponential
-from vpoller_like.protocol.limits import MAX_REPLY
 from vpoller_like.protocol.worker import Welcome
-from vpoller_like.worker.grant import NOTHING, Grant, is_news
-from vpoller_like.worker.outbox import Outbox
+from vpoller_like.worker.figures import HEARTBEAT
+from vpoller_like.worker.standing import Standing
 
 #: Seconds between HELLOs that nobody answers.
 HELLO_EVERY = 1.0
@@ -14,49 +13,30 @@ HELLO_EVERY = 1.0
 HELLO_RETRY = 0.1
 #: Seconds between HELLOs at the least, however often the broker asks.
 HELLO_PAUSE = 0.05
-#: Seconds between messages that tell nothing but a new grant.
-GRANT_PAUSE = 0.005
 #: Seconds between HELLOs at the most, to a broker that does not understand them.
 HELLO_BACKOFF = 30.0
-#: Until WELCOME says otherwise, in seconds.
-HEARTBEAT = 1.0
-LIVENESS = 3.0
 
 _NEVER = float("-inf")
 
 
-class Link:
-    """What is known of one broker. Times are monotonic seconds.
+class Link(Standing):
+    """Says when to greet the broker, and when to show that we live.
 
     A HELLO that could not be sent is tried again after ``retry`` seconds.
     """
 
     def __init__(self, index: int, retry: float = HELLO_RETRY) -> None:
-        self.index = index
+        super().__init__(index)
         self._retry = retry
-        self.outbox = Outbox()
-        #: Counts the HELLOs.
-        self.session = 0
-        self.welcomed = False
         #: The HELLO before BYE has been said; nobody to hear it makes it needless.
         self.parting = False
         self.epoch: str | None = None
-        #: The last grant that was sent, and when.
-        self.told: Grant = NOTHING
-        self._told_at = _NEVER
         self._greeted_at = _NEVER
-        self._hello_due = _NEVER
         #: HELLOs since the last WELCOME that were answered with RESYNC or REFUSED.
         self._fruitless = 0
         #: The HELLO that was answered so last; several messages sent before it may be, too.
         self._fruitless_session = 0
-        #: The largest reply that the broker takes, in bytes.
-        self.max_reply = MAX_REPLY
-        self._beat_due = _NEVER
-        #: When the broker said something last.
-        self.heard_at = _NEVER
         self._heartbeat = HEARTBEAT
-        self._liveness = LIVENESS
 
     def hello_due(self, now: float) -> bool:
         """Say whether it is time for a HELLO: nobody answered one, or nobody is heard."""
@@ -122,26 +102,9 @@ class Link:
         """A HEARTBEAT goes out."""
         self._beat_due = now + self._heartbeat
 
-    def tell(self, grant: Grant, now: float) -> bool:
-        """A message with this grant goes out; return whether it is news."""
-        told, self.told = self.told, grant
-        self._told_at = now
-        return told is not grant and is_news(told, grant)
-
     def may_tell(self, now: float) -> bool:
         """Say whether a new grant may be told for its own sake."""
         return self.welcomed and now >= self.next_tell
-
-    @property
-    def next_tell(self) -> float:
-        """From when on a new grant may be told for its own sake."""
-        return self._told_at + GRANT_PAUSE
-
-    def next_due(self) -> float:
-        """Return when to look again whether a HELLO or HEARTBEAT is due."""
-        if not self.welcomed:
-            return self._hello_due
-        return min(self.heard_at + self._liveness, self._beat_due)
 
     def _next_hello(self) -> float:
         return self.heard_at + self._liveness if self.welcomed else self._hello_due
