@@ -22,6 +22,7 @@ from vpoller_like.worker import compiled
 
 pytestmark = pytest.mark.skipif(compiled.TWINS.kind != "c", reason="the compiled core is not there")
 
+OURS, THEIRS = BOTH
 NUMBERS = [0, 1, 2, 3, MOST]
 #: A request is let go of sooner where it is larger than the first of these.
 BODIES = [b"x" * (64 * 1024), b"x" * (64 * 1024 + 1), b"\x80", b"{}"]
@@ -49,7 +50,11 @@ def test_records_look_the_same_and_are_compared_alike() -> None:
         run, other = (side.run.Run(3, task(MOST, body=BODIES[2]), [], 2.0) for _ in range(2))
         log: list[Any] = [repr(run), run.encoding, run == other, hash(run) == hash(other)]
         # All of each but one field is the same.
-        for kind, fields in ((side.run.Debt, [1, 2, 3]), (side.run.Finished, [1, "", 2, b"x"])):
+        for kind, fields in (
+            (side.run.Debt, [1, 2, 3]),
+            (side.run.Finished, [1, "", 2, b"x"]),
+            (side.grant.Grant, [1, 2]),
+        ):
             records = [kind(*fields), kind(**dict(zip(FIELDS[kind.__name__], fields, strict=True)))]
             for place, change in enumerate([7, "busy" if fields[1] == "" else 7, 7, b"y"]):
                 if place < len(fields):
@@ -190,6 +195,71 @@ class PaceSteps(Steps):
 @given(seeds)
 def test_the_same_may_be_given_at_the_same_pace(seed: int) -> None:
     assert_same(PaceSteps, seed, 60)
+
+
+def test_the_same_is_news() -> None:
+    shares = [(0, 0), (0, 1), (1, 0), (1, 1), (1, 2)]
+    for one in shares:
+        for two in shares:
+            news = [
+                side.grant.is_news(side.grant.Grant(*one), side.grant.Grant(*two)) for side in BOTH
+            ]
+            assert news == [one[0] != two[0] or bool(one[1]) != bool(two[1])] * 2
+    same = OURS.grant.Grant(1, 2)
+    assert not OURS.grant.is_news(same, same)
+
+
+class LinkSteps(Steps):
+    """How things stand with a broker that says what the dice say."""
+
+    def begin(self) -> None:
+        self.stand = self.side.link.Link(1, 0.3)
+
+    def tell(self) -> Any:
+        share = (self.dice.randrange(3), self.dice.choice([0, 0, 1, 64]))
+        return self.stand.tell(self.side.grant.Grant(*share), self.now)
+
+    def hear(self) -> None:
+        self.stand.heard_at = self.now
+
+    def welcome(self) -> Any:
+        beat, liveness = self.dice.choice([(1, 3), (1000, 3000), (3_600_000, 3_600_000)])
+        return self.stand.welcome(
+            wire.Welcome(
+                version=1,
+                epoch=self.dice.choice("ab"),
+                heartbeat_ms=beat,
+                liveness_ms=liveness,
+                max_reply=self.dice.choice([0, MOST]),
+            ),
+            self.now,
+        )
+
+    def step(self) -> Any:
+        self.now += self.dice.choice([0.0, 0.001, 0.1, 1.1])
+        stand, now = self.stand, self.now
+        return self.take_turns(
+            self.tell,
+            self.hear,
+            self.welcome,
+            lambda: stand.greet(now),
+            lambda: stand.greet_again(now),
+            lambda: stand.turned_away(now),
+            lambda: stand.unreachable(now),
+            lambda: stand.beat(now),
+        )
+
+    def state(self) -> Any:
+        stand, now = self.stand, self.now
+        seen = [stand.index, stand.session, stand.welcomed, stand.max_reply, stand.heard_at]
+        due = [stand.next_due(), stand.next_tell, stand.may_tell(now), stand.beat_due(now)]
+        told_last = stand.told and [stand.told.slots, stand.told.ahead]
+        return [*seen, *due, stand.hello_due(now), told_last, stand.outbox.since]
+
+
+@given(seeds)
+def test_things_stand_alike_with_a_broker(seed: int) -> None:
+    assert_same(LinkSteps, seed, 60)
 
 
 class LedgerSteps(Steps):

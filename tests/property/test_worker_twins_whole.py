@@ -198,7 +198,8 @@ OURS, THEIRS = BOTH
 KINDS = [OURS.run.Debt, OURS.run.Finished, OURS.run.Run, OURS.outbox.Pack, OURS.runs.Runs]
 KINDS += [OURS.outbox.Outbox, OURS.pace.Pace, OURS.executor.Executor, OURS.ledger.Debts]
 KINDS += [OURS.core.Flow, OURS.ledger.Ledger, OURS.core.WorkerCore, OURS.memory.Memory]
-KINDS += [Turn, Port, Poll]
+KINDS += [OURS.alarm.Alarm, OURS.baton.Baton, OURS.leader.Leader, OURS.link.Standing]
+KINDS += [OURS.grant.Grant, Turn, Port, Poll]
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)

@@ -17,13 +17,16 @@ class Side:
 
     def __init__(self, load: Load) -> None:
         names = ("run", "runs", "outbox", "pace", "grant", "memory", "ledger", "executor", "events")
-        modules: list[Any] = load("worker", *names, "link", "core")
+        modules: list[Any] = load(
+            "worker", *names, "link", "core", "alarm", "baton", "leader", "turn"
+        )
         self.run, self.runs, self.outbox, self.pace, self.grant, *modules = modules
-        self.memory, self.ledger, self.executor, self.events, self.link, self.core = modules
+        self.memory, self.ledger, self.executor, self.events, self.link, *modules = modules
+        self.core, self.alarm, self.baton, self.leader, self.turn = modules
 
 
 BOTH = (Side(as_they_are), Side(in_python))
-PARTS = [BOTH[1].run, BOTH[1].outbox, BOTH[1].events]
+PARTS = [BOTH[1].run, BOTH[1].outbox, BOTH[1].grant, BOTH[1].events]
 #: What the records that are there twice hold, by their names.
 FIELDS = {
     name: record.__struct_fields__
