@@ -23,6 +23,19 @@ from vpoller_like.transport.message import Message, Sent
 pytestmark = pytest.mark.skipif(compiled.TWINS.kind != "c", reason="the compiled core is not there")
 
 
+#: Those of workers, of which most fit into a pack.
+ANSWERS = [
+    *[b'{"a":1}'] * 9,
+    b"no",
+    b"{}],[1,{}",
+    b'{"a":1',
+    '{"a":"\u00e9"}'.encode(),
+    b'{"a":"\xff"}',
+    b'{"a":"%b"}' % (b"x" * 500),
+    b"\x81\xa1a\x01",
+]
+
+
 class Side:
     """One of the two brokers."""
 
@@ -86,7 +99,12 @@ def new_loop(side: Side, seed: int) -> Any:
         def __init__(self) -> None:
             self.dice, self.log, self.now = random.Random(seed), [], 100.0
             limits = BrokerSettings(
-                grace_ms=1, max_in_flight=30, queue_length=20, max_reply=2048, max_request=4096
+                grace_ms=1,
+                max_in_flight=30,
+                queue_length=20,
+                max_reply=2048,
+                max_request=16_384,
+                max_batch=350,
             )
             tokens = itertools.count()
             core = side.core.BrokerCore(
@@ -153,14 +171,22 @@ class Course:
                 self.dice.choice(["m", "n"]),
                 meta=self.dice.choice([None, {"id": f"id{self.dice.randrange(9)}", "age_ms": 0}]),
             )
-            body = self.dice.choice([body, body, body, b"x" * 5000, b"{", b"", self.batch(body)])
+            body = self.dice.choice([body, body, body, b"x" * 17_000, b"{", b"", self.batch(body)])
             frames = [b"c%d" % self.dice.randrange(3), b"", body]
             if self.dice.random() < 0.5:
                 frames.insert(1, b"%d" % self.dice.randrange(1000))
             self.loop.doors.frontend.arrived.append(Message(frames, self.dice.random() < 0.1))
 
     def batch(self, body: bytes) -> bytes:
-        return join_requests([body] * self.dice.choice([2, 300]), Encoding.JSON)
+        dice = self.dice
+        parts = [body] * dice.choice([1, 2, 3, 300, 400])
+        if dice.random() < 0.3:
+            odd = [b'{"method":1}', b"[]", b"{", b'{"method":"\xff"}', b'{"method":"m","x":"\xff"}']
+            parts.insert(dice.randrange(len(parts)), dice.choice(odd))
+        whole = join_requests(parts, dice.choice([Encoding.JSON] * 5 + [Encoding.MSGPACK]))
+        return dice.choice(
+            [whole] * 6 + [b" " + whole, whole + b" ", b"[]", whole[:-1], whole + b"]"]
+        )
 
     def work(self) -> None:
         dice = self.dice
@@ -188,7 +214,7 @@ class Course:
         worker = self.loop._core.roster._by_peer.get(peer)
         held = list(worker.tasks.items()) if worker is not None else []
         items = [
-            wire.Result(task, known.attempt, "", 100, self.dice.choice([b'{"a":1}', b"no"]))
+            wire.Result(task, known.attempt, "", 100, self.dice.choice(ANSWERS))
             for task, known in held
         ]
         return wire.Results(self.sequence, 2, self.dice.randrange(9), items)

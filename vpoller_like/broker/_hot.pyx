@@ -9,6 +9,8 @@ goes through the tasks, or the workers, themselves.
 """
 
 cimport cython
+from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.bytes cimport PyBytes_FromStringAndSize
 from cpython.ref cimport Py_DECREF, Py_INCREF
 
 import heapq
@@ -29,7 +31,7 @@ from vpoller_like.broker.figures import (
 )
 from vpoller_like.broker.state import State
 from vpoller_like.errors import RequestError, ShuttingDown, TaskFailed
-from vpoller_like.protocol.batch import is_whole
+from vpoller_like.protocol.batch import JSON_HEADS, SHALLOW as _SHALLOW, is_whole
 from vpoller_like.protocol.encoding import DECODE_FAULTS, JSON, encoding_of
 from vpoller_like.protocol.limits import MAX_ENVELOPE_BYTES, MAX_PACK as _MAX_PACK
 from vpoller_like.protocol.reply import ReplyMeta, failure, is_envelope, with_meta
@@ -66,6 +68,11 @@ cdef tuple _SPOILED = (*DECODE_FAULTS, KeyError)
 cdef object _new_mark = new_json_mark
 cdef object _write_json = msgspec.json.Encoder().encode
 cdef object _json_head = msgspec.json.Decoder(Head).decode
+cdef object _json_heads = msgspec.json.Decoder(list[Head]).decode
+cdef object _json_elements = msgspec.json.Decoder(list[msgspec.Raw]).decode
+cdef object _json_whole = msgspec.json.Decoder(msgspec.Raw).decode
+cdef list _JSON_HEADS = JSON_HEADS
+cdef Py_ssize_t SHALLOW = _SHALLOW
 # Beside a routing id, which has 255 bytes at most.
 cdef Py_ssize_t MAX_FRAME = MAX_ENVELOPE_BYTES - 255
 cdef long DEFAULT_PRIORITY = _DEFAULT_PRIORITY
@@ -1335,7 +1342,7 @@ cdef class Flow:
         self._memory.put(task.key, entry)
 
     cdef void c_reply(self, Request waiter, bytes body, meta, encoding) except *:
-        if waiter.index is not None and not _is_whole(body, encoding):
+        if waiter.index is not None and not whole(body, encoding):
             message = f"a worker answered with something that is no {encoding.value} object"
             body = _failure(TaskFailed(message), encoding)
         if meta is not None and waiter.head.meta is not None:
@@ -1407,6 +1414,25 @@ cdef class Flow:
 
     def close(self, Task task):
         self.c_close(task)
+
+
+cdef bint whole(bytes body, encoding) except -1:
+    """Do what ``is_whole`` does of a short body in ASCII and JSON; leave all others to it."""
+    cdef Py_ssize_t size = len(body)
+    cdef Py_ssize_t at
+    cdef const unsigned char *text = body
+    cdef unsigned char bits = 0
+    if encoding is not _JSON or size > SHALLOW:
+        return _is_whole(body, encoding)
+    for at in range(size):
+        bits |= text[at]
+    if bits > 127:
+        return _is_whole(body, encoding)
+    try:
+        _json_whole(body)
+        return True
+    except DECODE_FAULTS:
+        return False
 
 
 cdef bytes with_json_meta(bytes body, meta):
@@ -1556,12 +1582,13 @@ cdef bint is_new(meta) except -1:
 
 
 cdef class Inbox:
-    cdef readonly Py_ssize_t _max_request, _max_frames
+    cdef readonly Py_ssize_t _max_request, _max_frames, _max_batch
     cdef readonly object messages
 
-    def __init__(self, Py_ssize_t max_request, Py_ssize_t max_frames):
+    def __init__(self, Py_ssize_t max_request, Py_ssize_t max_frames, Py_ssize_t max_batch):
         self._max_request = max_request
         self._max_frames = max_frames
+        self._max_batch = max_batch
         self.messages = deque()
 
     def take(self, bint asks_users):
@@ -1579,41 +1606,71 @@ cdef class Inbox:
         return requests
 
     cdef int _take_usual(self, list requests) except -1:
-        cdef Request request
         messages = self.messages
         while messages and len(requests) < TURN:
-            request = usual(messages[0], self._max_request, self._max_frames)
-            if request is None:
+            if not self._take_one(messages[0], requests):
                 return 0
             messages.popleft()
-            requests.append(request)
         return 0
 
+    cdef bint _take_one(self, message, list requests) except -1:
+        """Read ``message`` if it is one request, or a batch, in JSON; say whether it is."""
+        if not isinstance(message, tuple):
+            raise TypeError("a message is a tuple")
+        cdef list frames = (<tuple>message)[0]
+        cdef Py_ssize_t count = len(frames)
+        cdef bytes body, empty
+        cdef tuple envelope
+        if (<tuple>message)[1] or count < 3 or count > 4 or count - 2 > self._max_frames:
+            return False
+        empty, body = frames[count - 2], frames[count - 1]
+        if len(empty) or not 0 < len(body) <= self._max_request:
+            return False
+        if count == 4 and not 0 < len(<bytes?>frames[1]) <= MAX_FRAME:
+            return False
+        envelope = (frames[0], empty) if count == 3 else (frames[0], frames[1], empty)
+        if (<const unsigned char *>body)[0] == b"{":
+            try:
+                head = _json_head(body)
+            except DECODE_FAULTS:
+                return False
+            requests.append(new_request(envelope, body, head, None))
+            return True
+        if (<const unsigned char *>body)[0] == b"[" and self._max_batch:
+            return self._take_batch(envelope, body, requests)
+        return False
 
-cdef Request usual(message, Py_ssize_t max_request, Py_ssize_t max_frames):
-    """Return the request that ``message`` is; None for what may be anything else."""
-    if not isinstance(message, tuple):
-        raise TypeError("a message is a tuple")
-    cdef list frames = (<tuple>message)[0]
-    cdef Py_ssize_t count = len(frames)
-    cdef bytes body, empty
-    cdef Request request
-    if (<tuple>message)[1] or count < 3 or count > 4 or count - 2 > max_frames:
-        return None
-    empty, body = frames[count - 2], frames[count - 1]
-    if len(empty) or not 0 < len(body) <= max_request or (<const unsigned char *>body)[0] != b"{":
-        return None
-    if count == 4 and not 0 < len(<bytes?>frames[1]) <= MAX_FRAME:
-        return None
+    cdef bint _take_batch(self, tuple envelope, bytes body, list requests) except -1:
+        cdef list heads, elements
+        cdef Py_ssize_t index
+        try:
+            heads, elements = _json_heads(body), _json_elements(body)
+        except DECODE_FAULTS:
+            return False
+        if not 0 < len(heads) <= self._max_batch:
+            return False
+        for index in range(len(heads)):
+            part = bytes_of(elements[index])
+            requests.append(new_request(envelope, part, heads[index], index))
+        return True
+
+
+cdef bytes bytes_of(raw):
+    cdef Py_buffer view
+    PyObject_GetBuffer(raw, &view, PyBUF_SIMPLE)
     try:
-        head = _json_head(body)
-    except DECODE_FAULTS:
-        return None
-    request = Request.__new__(Request)
-    request.envelope = (frames[0], empty) if count == 3 else (frames[0], frames[1], empty)
+        return PyBytes_FromStringAndSize(<char *>view.buf, view.len)
+    finally:
+        PyBuffer_Release(&view)
+
+
+cdef Request new_request(tuple envelope, bytes body, head, index):
+    cdef Request request = Request.__new__(Request)
+    request.envelope = envelope
     request.body = body
     request.head = head
     request.principal = ""
+    request.index = index
     return request
 
 
@@ -1634,11 +1691,35 @@ cdef list c_reply_messages(replies):
             messages.append((envelope[0], envelope[1], envelope[2], reply.body))
         else:
             messages.append((*envelope, reply.body))
-    if batches:
-        from vpoller_like.broker.packs import batch_messages
+    for envelope, items in batches.items():
+        pack = json_pack(items)
+        if pack is not None:
+            messages.append((*envelope, pack))
+        else:
+            from vpoller_like.broker.packs import batch_messages
 
-        messages.extend(batch_messages(batches))
+            messages.extend(batch_messages({envelope: items}))
     return messages
+
+
+cdef bytes json_pack(list items):
+    """Return ``items`` as a pack, in JSON and not cut; None for what is not that simple."""
+    cdef list parts = []
+    cdef Py_ssize_t size = 0
+    cdef Py_ssize_t index
+    cdef bytes body = (<tuple>items[0])[1]
+    if not len(body) or (<const unsigned char *>body)[0] != b"{":
+        return None
+    for item in items:
+        index, body = <tuple>item
+        size += len(body)
+        if size >= MAX_PACK or index >= len(_JSON_HEADS):
+            return None
+        parts.append((<list>_JSON_HEADS)[index])
+        parts.append(body)
+    parts[0] = b"[" + (<bytes>parts[0])[2:]
+    parts.append(b"]]")
+    return b"".join(parts)
 
 
 @cython.final

@@ -24,14 +24,16 @@ from vpoller_like.transport.port import Message
 
 @compiled
 class Inbox(ABC):
-    """What has come from clients and has not been read; what is no plain request is a subclass's.
+    """What has come from clients and has not been read; a subclass answers what is no request.
 
-    A request has ``max_request`` bytes at most, and ``max_frames`` before its body.
+    A message has a body of ``max_request`` bytes at most, and ``max_frames`` before it; a batch
+    has ``max_batch`` requests.
     """
 
-    def __init__(self, max_request: int, max_frames: int) -> None:
+    def __init__(self, max_request: int, max_frames: int, max_batch: int) -> None:
         self._max_request = max_request
         self._max_frames = max_frames
+        self._max_batch = max_batch
         #: What has arrived and has not been read.
         self.messages: deque[Message] = deque()
 
@@ -48,14 +50,18 @@ class Inbox(ABC):
         return requests
 
     def _take_usual(self, requests: list[Request]) -> None:
-        """Move to ``requests`` what is a single one with nothing wrong, up to the first other."""
+        """Move to ``requests`` those with nothing wrong, alone or in batches; up to any other."""
         messages = self.messages
+        limits = self._max_request, self._max_frames, self._max_batch
         while messages and len(requests) < TURN:
             message = messages[0]
-            found = read(message.frames, message.truncated, self._max_request, self._max_frames)
-            if type(found) is not Request:
+            found = read(message.frames, message.truncated, *limits)
+            if isinstance(found, Request):
+                requests.append(found)
+            elif isinstance(found, list) and all(isinstance(part, Request) for part in found):
+                requests += [part for part in found if isinstance(part, Request)]
+            else:
                 return
-            requests.append(found)
             messages.popleft()
 
     @abstractmethod
@@ -76,8 +82,7 @@ class Intake(Inbox):
         counters: Counters,
         reply: Callable[[Reply], object],
     ) -> None:
-        super().__init__(settings.max_request, settings.max_frames)
-        self._max_batch = settings.max_batch
+        super().__init__(settings.max_request, settings.max_frames, settings.max_batch)
         self._gate = gate
         self._counters = counters
         self._reply = reply

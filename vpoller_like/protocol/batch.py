@@ -43,14 +43,15 @@ _msgpack_value = msgspec.msgpack.Decoder(msgspec.Raw).decode
 _msgpack_number = msgspec.msgpack.Encoder().encode
 
 #: A reply of so many bytes is nested far less deeply than any decoder allows.
-_SHALLOW = 400
+SHALLOW = 400
 
 #: What stands before the first byte of a JSON text.
 _SPACE = frozenset(b" \t\r\n")
 _BRACKET = ord("[")
 
-# Written once: writing the numbers anew takes as long as all the rest of a pack.
-_JSON_HEADS = [b"],[%d," % index for index in range(MAX_BATCH)]
+#: What is between a reply and the one before it. Written once: writing the numbers anew takes as
+#: long as all the rest of a pack.
+JSON_HEADS = [b"],[%d," % index for index in range(MAX_BATCH)]
 _MSGPACK_HEADS = [b"\x92" + _msgpack_number(index) for index in range(MAX_BATCH)]
 
 
@@ -100,7 +101,7 @@ def join_replies(items: Sequence[tuple[int, bytes]], encoding: Encoding) -> byte
         return _array_header(len(items)) + b"".join(_with_heads(items, _MSGPACK_HEADS, encoding))
     if not items:
         return b"[]"
-    parts = _with_heads(items, _JSON_HEADS, encoding)
+    parts = _with_heads(items, JSON_HEADS, encoding)
     # A head closes the pair before it, and there is none before the first.
     parts[0] = b"[" + parts[0][2:]
     parts.append(b"]]")
@@ -142,7 +143,7 @@ def is_whole(body: bytes, encoding: Encoding) -> bool:
     one that is cut off would make all of its pack unreadable.
     """
     try:
-        if len(body) > _SHALLOW:
+        if len(body) > SHALLOW:
             return _fits_into_a_pack(body, encoding)
         if encoding is JSON:
             _json_value(body)
