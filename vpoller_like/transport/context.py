@@ -26,8 +26,6 @@ def new_context(io_threads: int = 1) -> zmq.Context[zmq.Socket[bytes]]:
     _seed()
     context = asking_context(io_threads)
     context.set(zmq.MAX_SOCKETS, _MAX_SOCKETS)
-    if _may_be_patient():
-        context.set(zmq.THREAD_SCHED_POLICY, os.SCHED_BATCH)
     return context
 
 
@@ -36,26 +34,6 @@ def asking_context(io_threads: int = 1) -> zmq.Context[zmq.Socket[bytes]]:
     context = zmq.Context(io_threads)
     context.set(_ZERO_COPY_RECV, 0)
     return context
-
-
-def _may_be_patient() -> bool:
-    """Say whether libzmq's threads may be scheduled as ``SCHED_BATCH``.
-
-    Such a thread does not interrupt the one that wakes it: several messages that are sent
-    together leave together, where each would cost two switches of threads else. libzmq ends the
-    process where it may not do as it was told, so that is tried out before; who has chosen
-    another policy keeps it.
-    """
-    try:
-        if os.sched_getscheduler(0) != os.SCHED_OTHER:
-            return False
-        usual = os.sched_getparam(0)
-        os.sched_setscheduler(0, os.SCHED_BATCH, usual)
-        os.sched_setscheduler(0, os.SCHED_OTHER, usual)
-    except (AttributeError, OSError):
-        # Not on Linux, or in a sandbox.
-        return False
-    return True
 
 
 def _seed() -> None:
