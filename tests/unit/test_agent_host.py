@@ -104,6 +104,10 @@ def test_a_request_is_answered(host: AgentHost) -> None:
 def test_a_messagepack_request_is_answered_in_messagepack(host: AgentHost) -> None:
     outcome = host.execute(msgpack.packb({"method": "node.echo", "data": [1.5, "é"]}))
     assert msgpack.unpackb(outcome.body)["result"] == [1.5, "é"]
+    outcome = host.execute(msgpack.packb({"method": "node.echo", b"data": 1}))
+    envelope = msgpack.unpackb(outcome.body)
+    assert outcome.code == "bad_request"
+    assert envelope["msg"] == "the parameter b'data' is named by bytes; write its name as text"
     outcome = host.execute(msgpack.packb({"method": "node.nothing"}))
     assert msgpack.unpackb(outcome.body)["error"]["code"] == outcome.code == "unknown_method"
 

@@ -55,6 +55,14 @@ class BoundTask(Calling, Generic[P, R]):
         max_reply: int,
         bare: bool,
     ) -> Outcome:
+        odd = next((name for name in params if not isinstance(name, str)), None)
+        if odd is not None:
+            # As MessagePack has them, and JSON has not.
+            kind = type(odd).__name__
+            return refused(
+                BadRequest(f"the parameter {odd!r:.80} is named by {kind}; write its name as text"),
+                encoding,
+            )
         if PARAMETER in params and not schema.declares(PARAMETER):
             return self._helped(params, encoding, max_reply, bare)
         if not schema.has_secrets(params):
