@@ -7,6 +7,7 @@ import datetime as dt
 import decimal
 import enum
 import functools
+import gc
 import ipaddress
 import pathlib
 import types
@@ -17,6 +18,7 @@ import msgspec
 import pytest
 
 from vpoller_like.agent import Agent, Answer, Params, task
+from vpoller_like.agent.host import AgentHost
 from vpoller_like.errors import AgentError, RequestError, TaskFailed, UnknownHost
 
 
@@ -212,6 +214,30 @@ def test_a_result_that_cannot_be_written_is_named_by_its_path(key: str, path: st
     envelope = Greeter().gives({"key": key})
     assert envelope["error"]["code"] == "task_failed"
     assert envelope["msg"].startswith(f"Cannot serialize result: {path}")
+
+
+def test_what_writes_a_result_lives_while_another_thread_gets_ready_too() -> None:
+    """The compiled one was gone, and used, where two threads ran a task's first requests."""
+    lives: list[bool] = []
+
+    class Node(Agent):
+        name = "node"
+
+        @task("node.get")
+        def get(self, _msg: dict[str, Any]) -> Any:
+            return Foreign()
+
+        def encode_value(self, value: Any) -> Any:
+            bound = host._routes["node.get"].usual
+            assert bound is not None
+            mark = id(bound._writer)
+            bound._make_ready()
+            lives.append(any(id(one) == mark for one in gc.get_objects()))
+            return "foreign" if isinstance(value, Foreign) else super().encode_value(value)
+
+    host = AgentHost([Node()])
+    assert host.call({"method": "node.get"})["result"] == "foreign"
+    assert lives == [True]
 
 
 def test_an_agent_can_encode_a_value_of_its_own() -> None:

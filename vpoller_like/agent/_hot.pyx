@@ -167,13 +167,16 @@ cdef class Calling:
         return self._call(schema, params, encoding, secrets)
 
     cdef object _call(self, Reader schema, params, encoding, secrets):
+        cdef Writer writer
         task = self.task
         try:
             result = task.function(self.agent, schema._read(params))
             msg = task.msg
             if type(result) not in PLAIN and isinstance(result, _Answer):
                 result, msg = result.result, result.msg
-            return _Outcome("", self._writer._write(result, msg, encoding))
+            # Held while it writes: another thread may get ready, too, and put its own in its place.
+            writer = self._writer
+            return _Outcome("", writer._write(result, msg, encoding))
         except BaseException as error:
             return self._failed(error, schema, params, encoding, secrets)
 
