@@ -2024,7 +2024,9 @@ cdef class Turn:
 
     cdef int _c_feed_all(self, events) except -1:
         cdef double now = self._clock()
-        for action in self._core.c_handle_all(events, now, self.log_fault):
+        # Held while it runs: something may take its place meanwhile.
+        cdef Machine core = self._core
+        for action in core.c_handle_all(events, now, self.log_fault):
             if type(action) is Reply:
                 self._replies.append(action)
             elif type(action) is Give:
