@@ -1644,10 +1644,12 @@ cdef class Inbox:
         cdef list heads, elements
         cdef Py_ssize_t index
         try:
-            heads, elements = _json_heads(body), _json_elements(body)
+            elements = _json_elements(body)
+            # Sooner than what reads so many.
+            if not 0 < len(elements) <= self._max_batch:
+                return False
+            heads = _json_heads(body)
         except DECODE_FAULTS:
-            return False
-        if not 0 < len(heads) <= self._max_batch:
             return False
         for index in range(len(heads)):
             part = bytes_of(elements[index])
