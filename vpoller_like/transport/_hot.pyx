@@ -1,6 +1,6 @@
 # cython: language_level=3, wraparound=False, nonecheck=True
 # cython: auto_pickle=False, always_allow_keywords=True
-"""What each wait for messages goes through, in C.
+"""What each wait for messages and each send goes through, in C.
 
 Each class here does what the class of the same name does that is written in Python, to the letter;
 read that one for the what and the why. See ``compiled.py``.

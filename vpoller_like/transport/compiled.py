@@ -1,4 +1,4 @@
-"""What of the transport is there twice: what each wait for messages goes through.
+"""What of the transport is there twice: what each wait goes through, and each send.
 
 What reads and writes them is an extension of its own, in plain C: see ``burst.py``.
 """
