@@ -157,11 +157,14 @@ cdef class Calling:
             schema = self._make_ready()
         if not schema._is_harmless(params):
             return self._run_warily(schema, params, encoding, max_reply, bare)
-        outcome = self._call(schema, params, encoding, ())
+        return self._limited(max_reply, self._call(schema, params, encoding, ()), encoding)
+
+    def _within(self, limit, outcome, encoding):
+        return self._limited(limit, outcome, encoding)
+
+    cdef object _limited(self, limit, outcome, encoding):
         size = len(outcome.body)
-        if size > max_reply:
-            return _too_large(size, self.task.name, encoding, max_reply)
-        return outcome
+        return outcome if size <= limit else _too_large(size, self.task.name, encoding, limit)
 
     def _outcome(self, Reader schema not None, params, encoding, secrets):
         return self._call(schema, params, encoding, secrets)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from vpoller_like.agent.calling import Calling
 from vpoller_like.agent.faults import answer_for
 from vpoller_like.agent.helpers import PARAMETER, Asked, Helper, find, text_of
-from vpoller_like.agent.outcome import Outcome, refused, too_large
+from vpoller_like.agent.outcome import Outcome, refused
 from vpoller_like.agent.secrets import hide_in
 from vpoller_like.agent.vault import VAULT
 from vpoller_like.agent.writing import Writer
@@ -93,10 +93,6 @@ class BoundTask(Calling, Generic[P, R]):
         if outcome.code and not bare:
             return outcome
         return self._within(max_reply, _in_words(outcome, helper, asked, encoding, bare), encoding)
-
-    def _within(self, limit: int, outcome: Outcome, encoding: Encoding) -> Outcome:
-        size = len(outcome.body)
-        return outcome if size <= limit else too_large(size, self.task.name, encoding, limit)
 
     def _make_ready(self) -> Schema:
         # Not sooner: most are bound for other reasons than to be run.

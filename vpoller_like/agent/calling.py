@@ -53,11 +53,11 @@ class Calling:
         schema = self._schema or self._make_ready()
         if not schema.harmless.issuperset(params):
             return self._run_warily(schema, params, encoding, max_reply, bare)
-        outcome = self._outcome(schema, params, encoding, ())
+        return self._within(max_reply, self._outcome(schema, params, encoding, ()), encoding)
+
+    def _within(self, limit: int, outcome: Outcome, encoding: Encoding) -> Outcome:
         size = len(outcome.body)
-        if size > max_reply:
-            return too_large(size, self.task.name, encoding, max_reply)
-        return outcome
+        return outcome if size <= limit else too_large(size, self.task.name, encoding, limit)
 
     def _outcome(
         self,

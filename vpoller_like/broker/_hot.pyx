@@ -37,13 +37,15 @@ from vpoller_like.protocol.limits import MAX_ENVELOPE_BYTES, MAX_PACK as _MAX_PA
 from vpoller_like.protocol.reply import ReplyMeta, failure, is_envelope, with_meta
 from vpoller_like.protocol.request import DEFAULT_PRIORITY as _DEFAULT_PRIORITY, Head, new_json_mark
 from vpoller_like.protocol.worker import (
+    COMMANDS,
     Assignment,
-    Command,
     Heartbeat,
     Hello,
     Results,
     Tasks,
     encode as _encode,
+    frame_reader,
+    write,
 )
 from vpoller_like.transport.message import DONE as _SENT
 
@@ -92,10 +94,10 @@ cdef object _Hello = Hello
 cdef object _Results = Results
 cdef object _Tasks = Tasks
 cdef object SENT = _SENT
-cdef bytes RESULTS_BYTE = bytes([Command.RESULTS])
-cdef bytes TASKS_BYTE = bytes([Command.TASKS])
-cdef object _read_results = msgspec.msgpack.Decoder(Results).decode
-cdef object _write_tasks = msgspec.msgpack.Encoder().encode
+cdef bytes RESULTS_BYTE = COMMANDS[Results]
+cdef bytes TASKS_BYTE = COMMANDS[Tasks]
+cdef object _read_results = frame_reader(Results)
+cdef object _write = write
 
 
 # Events and actions -------------------------------------------------------------------------
@@ -2049,7 +2051,7 @@ cdef class Turn:
 
     cdef int _c_send_packs(self) except -1:
         for peer, tasks in self._packs.take():
-            if not self._c_tell((peer, TASKS_BYTE, _write_tasks(tasks))):
+            if not self._c_tell((peer, TASKS_BYTE, _write(tasks))):
                 self._gone.keep(peer, self._attempts(tasks.items))
         return 0
 
