@@ -105,7 +105,7 @@ docs: $(READY_DOCS)
 	$(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build
 
 $(READY): setup.cfg pyproject.toml setup.py vpoller_like/transport/_burst.c \
-		$(wildcard vpoller_like/*/_hot.pyx)
+		$(wildcard vpoller_like/*/_hot.pyx vpoller_like/*/hot/*.pxi)
 	@etc/make-venv $(PYTHON) $(VENV) -e '.[vsphere]'
 	@touch $@
 

@@ -68,6 +68,8 @@ class BuildOnce(build_ext):
 def marked_source(path: Path) -> Path:
     """Write the source at ``path`` with its digest, which compiled.py compares; return that file.
 
+    Its parts, which it includes from ``hot`` beside it, are written beside it, too.
+
     Raises ``CompileError`` where Cython is missing.
     """
     try:
@@ -75,10 +77,14 @@ def marked_source(path: Path) -> Path:
     except ImportError as error:
         raise CompileError("Cython is not here: pip install 'cython>=3.1,<4'") from error
     source = path.read_bytes()
-    digest = f"{zlib.crc32(source):08x}"
-    marked = Path("build", f"core-{digest}-cython-{__version__}", path)
+    parts = {part: part.read_bytes() for part in sorted(path.parent.glob("hot/*.pxi"))}
+    digest = f"{zlib.crc32(b''.join((source, *parts.values()))):08x}"
+    place = Path("build", f"core-{digest}-cython-{__version__}")
+    marked = place / path
     if not marked.exists():
-        marked.parent.mkdir(parents=True, exist_ok=True)
+        (marked.parent / "hot").mkdir(parents=True, exist_ok=True)
+        for part, text in parts.items():
+            (place / part).write_bytes(text)
         marked.write_bytes(source + f'\n#: Of the source.\nSOURCE = "{digest}"\n'.encode())
     return marked
 

@@ -63,14 +63,15 @@ class Twins:
 
         ``None`` where the source is not here: what is installed from a wheel was built with it.
         """
-        folders = self._package.split(".")[1:]
+        folder = os.path.join(os.path.dirname(__file__), *self._package.split(".")[1:])
+        digest = 0
         try:
-            with open(
-                os.path.join(os.path.dirname(__file__), *folders, "_hot.pyx"), "rb"
-            ) as source:
-                return f"{zlib.crc32(source.read()):08x}"
+            for path in (os.path.join(folder, "_hot.pyx"), *_parts(os.path.join(folder, "hot"))):
+                with open(path, "rb") as source:
+                    digest = zlib.crc32(source.read(), digest)
         except OSError:
             return None
+        return f"{digest:08x}"
 
     def _is_stale(self, module: Any) -> bool:
         digest = self.source_digest()
@@ -87,3 +88,12 @@ class Twins:
             return "c", "", self.extension()
         except ImportError as error:
             return "pure", str(error), None
+
+
+def _parts(folder: str) -> list[str]:
+    """Return the parts of an extension's source, in the order in which its digest has them."""
+    try:
+        names = sorted(os.listdir(folder))
+    except FileNotFoundError:
+        return []
+    return [os.path.join(folder, name) for name in names if name.endswith(".pxi")]

@@ -102,7 +102,7 @@ def _is_there(module: str) -> bool:
 def extensions(wheel: Path) -> list[str]:
     """Return what of the installed package is compiled, and check that no source of it is."""
     place = wheel.parent / "installed" / "vpoller_like"
-    assert not [path for path in place.rglob("*") if path.suffix in (".c", ".pyx")]
+    assert not [path for path in place.rglob("*") if path.suffix in (".c", ".pxi", ".pyx")]
     return sorted(str(path.relative_to(place)).partition(".")[0] for path in place.rglob("*.so"))
 
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 import importlib
 import pkgutil
 import types
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.support.extensions import need, shown
+from vpoller_like import compiled
+from vpoller_like.broker.compiled import TWINS
 from vpoller_like.compiled import Twins
 
 #: Packages with an extension of twins.
@@ -97,6 +100,20 @@ def test_one_that_lacks_a_class_is_left_alone_as_a_whole(twins: Twins, found: An
         found(lacking)
         with pytest.raises(ImportError, match="another version"):
             twins.extension()
+
+
+def test_a_part_of_the_source_counts_as_the_source_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compiled, "__file__", str(tmp_path / "compiled.py"))
+    parts = tmp_path / "broker" / "hot"
+    parts.mkdir(parents=True)
+    (tmp_path / "broker" / "_hot.pyx").write_text('include "hot/a.pxi"')
+    digests = set()
+    for name, text in (("a.pxi", "1"), ("a.pxi", "2"), ("b.pxi", "1"), ("notes", "1")):
+        (parts / name).write_text(text)
+        digests.add(TWINS.source_digest())
+    assert len(digests) == 3
 
 
 def test_where_the_source_is_not_installed_what_was_built_with_it_is_taken(

@@ -1,0 +1,99 @@
+cdef bint is_new(meta) except -1:
+    """Say whether it is certainly the first time that its id is sent, and here."""
+    age = meta.age_ms
+    return age is not None and age == 0 and not meta.moved
+
+
+cdef class Inbox:
+    cdef readonly Py_ssize_t _max_request, _max_frames, _max_batch
+    cdef readonly object messages
+
+    def __init__(self, Py_ssize_t max_request, Py_ssize_t max_frames, Py_ssize_t max_batch):
+        self._max_request = max_request
+        self._max_frames = max_frames
+        self._max_batch = max_batch
+        self.messages = deque()
+
+    def take(self, bint asks_users):
+        return self.c_take(asks_users)
+
+    cdef list c_take(self, bint asks_users):
+        cdef list requests = []
+        messages = self.messages
+        while messages and len(requests) < TURN:
+            if not asks_users:
+                self._take_usual(requests)
+                if not messages or len(requests) >= TURN:
+                    break
+            requests.extend(self.unusual(messages.popleft(), asks_users))
+        return requests
+
+    cdef int _take_usual(self, list requests) except -1:
+        messages = self.messages
+        while messages and len(requests) < TURN:
+            if not self._take_one(messages[0], requests):
+                return 0
+            messages.popleft()
+        return 0
+
+    cdef bint _take_one(self, message, list requests) except -1:
+        """Read ``message`` if it is one request, or a batch, in JSON; say whether it is."""
+        if not isinstance(message, tuple):
+            raise TypeError("a message is a tuple")
+        cdef list frames = (<tuple>message)[0]
+        cdef Py_ssize_t count = len(frames)
+        cdef bytes body, empty
+        cdef tuple envelope
+        if (<tuple>message)[1] or count < 3 or count > 4 or count - 2 > self._max_frames:
+            return False
+        empty, body = frames[count - 2], frames[count - 1]
+        if len(empty) or not 0 < len(body) <= self._max_request:
+            return False
+        if count == 4 and not 0 < len(<bytes?>frames[1]) <= MAX_FRAME:
+            return False
+        envelope = (frames[0], empty) if count == 3 else (frames[0], frames[1], empty)
+        if (<const unsigned char *>body)[0] == b"{":
+            try:
+                head = _json_head(body)
+            except DECODE_FAULTS:
+                return False
+            requests.append(new_request(envelope, body, head, None))
+            return True
+        if (<const unsigned char *>body)[0] == b"[" and self._max_batch:
+            return self._take_batch(envelope, body, requests)
+        return False
+
+    cdef bint _take_batch(self, tuple envelope, bytes body, list requests) except -1:
+        cdef list heads, elements
+        cdef Py_ssize_t index
+        try:
+            elements = _json_elements(body)
+            # Sooner than what reads so many.
+            if not 0 < len(elements) <= self._max_batch:
+                return False
+            heads = _json_heads(body)
+        except DECODE_FAULTS:
+            return False
+        for index in range(len(heads)):
+            part = bytes_of(elements[index])
+            requests.append(new_request(envelope, part, heads[index], index))
+        return True
+
+
+cdef bytes bytes_of(raw):
+    cdef Py_buffer view
+    PyObject_GetBuffer(raw, &view, PyBUF_SIMPLE)
+    try:
+        return PyBytes_FromStringAndSize(<char *>view.buf, view.len)
+    finally:
+        PyBuffer_Release(&view)
+
+
+cdef Request new_request(tuple envelope, bytes body, head, index):
+    cdef Request request = Request.__new__(Request)
+    request.envelope = envelope
+    request.body = body
+    request.head = head
+    request.principal = ""
+    request.index = index
+    return request

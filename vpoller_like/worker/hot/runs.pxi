@@ -1,0 +1,284 @@
+@cython.final
+@cython.no_gc
+@cython.freelist(512)
+cdef class Debt:
+    cdef readonly long link
+    cdef readonly object task, attempt
+
+    def __init__(self, long link, task, attempt):
+        self.link = link
+        self.task = task
+        self.attempt = attempt
+
+    def __eq__(self, other):
+        if type(other) is not Debt:
+            return NotImplemented
+        cdef Debt debt = <Debt>other
+        return self.link == debt.link and self.task == debt.task and self.attempt == debt.attempt
+
+    def __hash__(self):
+        return hash((self.link, self.task, self.attempt))
+
+    def __repr__(self):
+        return f"Debt(link={self.link!r}, task={self.task!r}, attempt={self.attempt!r})"
+
+
+cdef Debt new_debt(long link, task, attempt):
+    cdef Debt debt = Debt.__new__(Debt)
+    debt.link = link
+    debt.task = task
+    debt.attempt = attempt
+    return debt
+
+
+@cython.final
+@cython.no_gc
+@cython.freelist(512)
+cdef class Finished:
+    cdef readonly long long key, ran_us
+    # As the host has them: a code may be a member of an enumeration.
+    cdef readonly object code, body
+
+    def __init__(self, long long key, code, long long ran_us, body):
+        self.key = key
+        self.code = code
+        self.ran_us = ran_us
+        self.body = body
+
+    cdef tuple _fields(self):
+        return (self.key, self.code, self.ran_us, self.body)
+
+    def __eq__(self, other):
+        if type(other) is not Finished:
+            return NotImplemented
+        return self._fields() == (<Finished>other)._fields()
+
+    def __hash__(self):
+        return hash(self._fields())
+
+    def __repr__(self):
+        return (
+            f"Finished(key={self.key!r}, code={self.code!r}, ran_us={self.ran_us!r}, "
+            f"body={self.body!r})"
+        )
+
+
+@cython.final
+@cython.no_gc
+@cython.freelist(512)
+cdef class Run:
+    cdef readonly long long key
+    # Not to be replaced by one of another method, or with another id: see below.
+    cdef readonly object item
+    cdef public list debts
+    cdef public double given_at
+    cdef public bint brief, slow
+    cdef public object started_at, deadline
+    cdef public Finished outcome
+    cdef public long unacknowledged
+    # Of the item, which is found there after a while.
+    cdef str _method
+    cdef bint _has_id
+
+    def __init__(
+        self,
+        long long key,
+        item,
+        list debts,
+        double given_at,
+        bint brief=False,
+        started_at=None,
+        deadline=None,
+        bint slow=False,
+        Finished outcome=None,
+        long unacknowledged=0,
+    ):
+        self.key = key
+        self.item = item
+        self.debts = debts
+        self.given_at = given_at
+        self.brief = brief
+        self.started_at = started_at
+        self.deadline = deadline
+        self.slow = slow
+        self.outcome = outcome
+        self.unacknowledged = unacknowledged
+        self._method = item.method
+        self._has_id = item.id is not None
+
+    def __repr__(self):
+        return (
+            f"Run(key={self.key!r}, item={self.item!r}, debts={self.debts!r}, "
+            f"given_at={self.given_at!r}, brief={self.brief!r}, started_at={self.started_at!r}, "
+            f"deadline={self.deadline!r}, slow={self.slow!r}, outcome={self.outcome!r}, "
+            f"unacknowledged={self.unacknowledged!r})"
+        )
+
+    @property
+    def encoding(self):
+        return _encoding_of(self.item.body)
+
+    cpdef shed(self):
+        item = self.item
+        self.item = _Assignment(
+            item.task,
+            item.attempt,
+            item.method,
+            item.hostname,
+            item.principal,
+            item.id,
+            item.fingerprint,
+            b"",
+        )
+
+    cpdef Debt debt_to(self, long link):
+        cdef Debt debt
+        for debt in reversed(self.debts):
+            if debt.link == link:
+                return debt
+        return None
+
+    def held_for(self, task, attempt):
+        item = self.item
+        return _Held(
+            task, attempt, item.method, item.hostname, item.principal, item.id, item.fingerprint
+        )
+
+    def own_debt(self, long link):
+        return self.debt_to(link) or new_debt(link, self.item.task, self.item.attempt)
+
+    cdef double _slow_at(self):
+        cdef double at = 0.0 if self.started_at is None else self.started_at
+        return (at if at != 0.0 else self.given_at) + SLOW_SECONDS
+
+    cdef double _next_look(self):
+        cdef double deadline = NEVER if self.deadline is None else self.deadline
+        return deadline if self.slow else min(deadline, self._slow_at())
+
+
+@cython.final
+cdef class Runs:
+    cdef readonly dict waiting, running, stuck, numbers, _by_id
+    cdef long long _keys
+
+    def __init__(self):
+        self.waiting = {}
+        self.running = {}
+        self.stuck = {}
+        self.numbers = {}
+        self._by_id = {}
+        self._keys = 0
+
+    cdef dict _known_to(self, link):
+        known = self.numbers.get(link)
+        if known is None:
+            known = self.numbers[link] = {}
+        return <dict?>known
+
+    cdef Run _add(self, dict known, long link, item, bint brief, double now):
+        cdef Run run = Run.__new__(Run)
+        self._keys += 1
+        run.key = self._keys
+        run.item = item
+        task = item.task
+        run.debts = [new_debt(link, task, item.attempt)]
+        run.given_at = now
+        run.brief = brief
+        run._method = item.method
+        self.waiting[run.key] = run
+        known[task] = run
+        request_id = item.id
+        run._has_id = request_id is not None
+        if run._has_id:
+            self._by_id[(item.principal, request_id)] = run
+        return run
+
+    def add(self, long link, item, bint brief, double now):
+        return self._add(self._known_to(link), link, item, brief, now)
+
+    cdef bint _knows_id(self, item) except -1:
+        request_id = item.id
+        return request_id is not None and (item.principal, request_id) in self._by_id
+
+    def by_task(self, link, task):
+        return self._known_to(link).get(task)
+
+    def by_id(self, principal, request_id):
+        return None if request_id is None else self._by_id.get((principal, request_id))
+
+    def owe(self, Run run not None, Debt debt not None):
+        run.debts.append(debt)
+        self._known_to(debt.link).setdefault(debt.task, run)
+
+    def release(self, Run run not None, Debt debt not None):
+        cdef Debt other
+        run.debts.remove(debt)
+        for other in run.debts:
+            if other.link == debt.link and other.task == debt.task:
+                return
+        known = self._known_to(debt.link)
+        if known.get(debt.task) is run:
+            del known[debt.task]
+
+    cpdef Run start(self, key, at):
+        cdef Run run = self.waiting.pop(key, None)
+        if run is not None:
+            run.started_at = at
+            self.running[key] = run
+        return run
+
+    cpdef Run finish(self, key):
+        cdef Run run = self.waiting.pop(key, None)
+        if run is None:
+            run = self.running.pop(key, None)
+        if run is None:
+            self.stuck.pop(key, None)
+        return run
+
+    def give_up(self, Run run not None):
+        self.stuck[run.key] = self.running.pop(run.key)
+
+    def withdraw(self, key):
+        cdef Run run = self.waiting.pop(key, None)
+        if run is not None:
+            self.forget(run)
+        return run
+
+    cpdef settle(self, Run run):
+        cdef Debt debt
+        cdef dict known
+        for debt in run.debts:
+            known = self._known_to(debt.link)
+            if known.get(debt.task) is run:
+                del known[debt.task]
+        run.debts.clear()
+
+    cpdef forget(self, Run run):
+        self.settle(run)
+        if run._has_id:
+            item = run.item
+            id_key = (item.principal, item.id)
+            if self._by_id.get(id_key) is run:
+                del self._by_id[id_key]
+
+    def owed_to(self, long link):
+        cdef Run run
+        cdef Debt debt
+        found = []
+        for run in [*self.running.values(), *self.waiting.values()]:
+            for debt in run.debts:
+                if debt.link == link:
+                    found.append((run, debt))
+        return found
+
+    cpdef list slow(self):
+        cdef Run run
+        return [run for run in self.running.values() if run.slow]
+
+    @property
+    def occupied(self):
+        return len(self.running) + len(self.stuck)
+
+    @property
+    def unfinished(self):
+        return bool(self.waiting or self.running)
