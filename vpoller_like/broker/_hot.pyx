@@ -11,8 +11,17 @@ tasks, or the workers, themselves.
 
 cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
-from cpython.bytes cimport PyBytes_FromStringAndSize
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+from cpython.mem cimport PyMem_Realloc
 from cpython.ref cimport Py_DECREF, Py_INCREF
+from libc.string cimport memcmp, memcpy
+
+cdef extern from "Python.h":
+    bint PyUnicode_IS_COMPACT_ASCII(object text)
+    Py_ssize_t PyUnicode_GET_LENGTH(object text)
+    void *PyUnicode_DATA(object text)
+    str PyUnicode_DecodeASCII(const char *text, Py_ssize_t size, const char *errors)
+    void PyObject_GC_UnTrack(void *thing)
 
 import heapq
 import msgspec
@@ -34,7 +43,15 @@ from vpoller_like.broker.state import State
 from vpoller_like.errors import RequestError, ShuttingDown, TaskFailed
 from vpoller_like.protocol.batch import JSON_HEADS, SHALLOW as _SHALLOW, is_whole
 from vpoller_like.protocol.encoding import DECODE_FAULTS, JSON, encoding_of
-from vpoller_like.protocol.limits import MAX_ENVELOPE_BYTES, MAX_PACK as _MAX_PACK
+from vpoller_like.protocol.limits import (
+    MAX_ENVELOPE_BYTES,
+    MAX_HOSTNAME as _MAX_HOSTNAME,
+    MAX_ID as _MAX_ID,
+    MAX_METHOD as _MAX_METHOD,
+    MAX_MILLISECONDS as _MAX_MILLISECONDS,
+    MAX_PACK as _MAX_PACK,
+    MAX_TRACEPARENT as _MAX_TRACEPARENT,
+)
 from vpoller_like.protocol.reply import ReplyMeta, failure, is_envelope, with_meta
 from vpoller_like.protocol.request import DEFAULT_PRIORITY as _DEFAULT_PRIORITY, Head, new_json_mark
 from vpoller_like.protocol.worker import (
@@ -65,11 +82,7 @@ cdef object _is_whole = is_whole
 cdef object _with_meta = with_meta
 cdef object _failure = failure
 cdef object _RequestError = RequestError
-cdef object _json_value = msgspec.json.Decoder().decode
-cdef object _json_sorted = msgspec.json.Encoder(order="sorted").encode
-cdef tuple _SPOILED = (*DECODE_FAULTS, KeyError)
 cdef object _new_mark = new_json_mark
-cdef object _write_json = msgspec.json.Encoder().encode
 cdef object _json_head = msgspec.json.Decoder(Head).decode
 cdef object _json_heads = msgspec.json.Decoder(list[Head]).decode
 cdef object _json_elements = msgspec.json.Decoder(list[msgspec.Raw]).decode
@@ -79,6 +92,11 @@ cdef Py_ssize_t SHALLOW = _SHALLOW
 # Beside a routing id, which has 255 bytes at most.
 cdef Py_ssize_t MAX_FRAME = MAX_ENVELOPE_BYTES - 255
 cdef long DEFAULT_PRIORITY = _DEFAULT_PRIORITY
+cdef Py_ssize_t MAX_METHOD = _MAX_METHOD
+cdef Py_ssize_t MAX_HOSTNAME = _MAX_HOSTNAME
+cdef Py_ssize_t MAX_ID = _MAX_ID
+cdef Py_ssize_t MAX_TRACEPARENT = _MAX_TRACEPARENT
+cdef double MAX_MILLISECONDS = _MAX_MILLISECONDS
 cdef frozenset REMEMBERED = _REMEMBERED
 cdef Py_ssize_t WAITING_BYTES = _WAITING_BYTES
 cdef Py_ssize_t REMEMBERED_BYTES = _REMEMBERED_BYTES
@@ -100,6 +118,7 @@ cdef bytes TASKS_BYTE = COMMANDS[Tasks]
 cdef object _read_results = frame_reader(Results)
 cdef object _write = write
 
+include "hot/plain.pxi"
 include "hot/events.pxi"
 include "hot/counters.pxi"
 include "hot/quota.pxi"
@@ -108,6 +127,7 @@ include "hot/fair_queue.pxi"
 include "hot/timetable.pxi"
 include "hot/worker.pxi"
 include "hot/routing.pxi"
+include "hot/told.pxi"
 include "hot/memory.pxi"
 include "hot/flow.pxi"
 include "hot/entrance.pxi"

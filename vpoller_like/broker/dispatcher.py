@@ -187,7 +187,7 @@ class Dispatcher(Flow):
             # In JSON a text may become six times as long.
             body = enveloped(text, item.code, task.encoding)
         if not self.is_too_large(task, body, now):
-            self.finish(task, item.code, body, now, item.ran_us / 1000)
+            self.finish(task, item.code, body, now, item.ran_us)
 
     def is_too_large(self, task: Task, body: bytes, now: float) -> bool:
         """Say whether the reply ``body`` is too large to be sent, and answer so if it is."""

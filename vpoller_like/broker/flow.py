@@ -208,17 +208,17 @@ class Flow(ABC):
         if len(body) > self._max_reply and self.is_too_large(task, body, now):
             return
         if is_envelope(body, task.encoding):
-            self.finish(task, item.code, body, now, item.ran_us / 1000)
+            self.finish(task, item.code, body, now, item.ran_us)
         else:
             self.without_envelope(task, item, now)
 
     def finish(
-        self, task: Task, code: str, body: bytes, now: float, ran_ms: float | None = None
+        self, task: Task, code: str, body: bytes, now: float, ran_us: int | None = None
     ) -> None:
         """Answer all who wait for ``task`` with ``body``, and remember it where it counts."""
         meta = None
         if task.key is not None and code in REMEMBERED:
-            meta = _meta(task, ran_ms)
+            meta = _meta(task, ran_us)
             self.remember(task, body, meta, now)
         for waiter in task.waiters:
             if waiter.head.meta is None and waiter.index is None:
@@ -226,7 +226,7 @@ class Flow(ABC):
                 self._out.append(Reply(waiter.envelope, body))
                 continue
             if meta is None and waiter.head.meta is not None:
-                meta = _meta(task, ran_ms)
+                meta = _meta(task, ran_us)
             self.reply(waiter, body, meta, task.encoding)
         self.close(task)
 
@@ -296,12 +296,12 @@ class Flow(ABC):
         """The worker has answered with what does not look like a reply."""
 
 
-def _meta(task: Task, ran_ms: float | None) -> ReplyMeta:
+def _meta(task: Task, ran_us: int | None) -> ReplyMeta:
     worker = task.worker
     return ReplyMeta(
         id=task.key[1] if task.key else None,
         worker=worker.label if worker else None,
         attempts=task.losses + (worker is not None),
         queued_ms=int((task.given_at - task.arrived) * 1e6 + 0.5) / 1000 if worker else None,
-        ran_ms=ran_ms,
+        ran_ms=None if ran_us is None else ran_us / 1000,
     )

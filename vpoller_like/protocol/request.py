@@ -18,11 +18,17 @@ from vpoller_like.protocol.encoding import (
     json_fault,
     unpack,
 )
-from vpoller_like.protocol.limits import MAX_HOSTNAME, MAX_ID, MAX_METHOD
+from vpoller_like.protocol.limits import (
+    MAX_HOSTNAME,
+    MAX_ID,
+    MAX_METHOD,
+    MAX_MILLISECONDS,
+    MAX_TRACEPARENT,
+)
 
 DEFAULT_PRIORITY = 4
 
-Milliseconds = Annotated[float, msgspec.Meta(ge=0, le=1e12)]
+Milliseconds = Annotated[float, msgspec.Meta(ge=0, le=MAX_MILLISECONDS)]
 
 #: What programs in C, vPoller's Zabbix module first, write for a text that they have not set.
 UNSET = ("", "(null)", "null")
@@ -45,7 +51,7 @@ class Meta(msgspec.Struct, frozen=True, gc=False):
     #: 0 (last) to 9 (first) among what waits for the same method and host.
     priority: Annotated[int, msgspec.Meta(ge=0, le=9)] = DEFAULT_PRIORITY
     #: W3C trace context, handed on to the agent.
-    traceparent: Annotated[str, msgspec.Meta(max_length=256)] | None = None
+    traceparent: Annotated[str, msgspec.Meta(max_length=MAX_TRACEPARENT)] | None = None
 
 
 class Head(msgspec.Struct, frozen=True, gc=False):

@@ -31,20 +31,18 @@ cdef class Entrance:
         self._counters.requests += 1
         self.begun = None
         try:
-            meta = event.head.meta
             key, mark = None, None
-            if meta is not None:
-                name = meta.id
-                if name is not None:
-                    key, mark = (event.principal, name), self._mark(event.body)
-                    if key in self._dispatcher.by_key or key in self._memory._entries:
-                        self.repeated(event, key, mark, now)
-                        return
-            task = self.begun = self._task(event, meta, key, mark, now)
+            if event.id is not None:
+                mark = self.mark(event.body) if event.mark is None else event.mark
+                key = new_key(event.principal, event.id)
+                if key in self._dispatcher.by_key or key in self._memory._entries:
+                    self.repeated(event, key, mark, now)
+                    return
+            task = self.begun = self._task(event, key, mark, now)
             if task.route is self._plain_route or (
                 key is not None
-                and not is_new(meta)
-                and self.may_have_run(meta, now)
+                and (event.age_ms != 0 or event.moved)
+                and self.may_have_run(event.head.meta, now)
             ):
                 self.seek(task, now)
             else:
@@ -52,30 +50,15 @@ cdef class Entrance:
         except _RequestError as error:
             self.refuse(event, error)
 
-    cdef bytes _mark(self, bytes body):
-        """Do what ``fingerprint`` does of a request in JSON; leave all others to it."""
-        if (<const unsigned char *>body)[0] == b"{":
-            try:
-                fields = _json_value(body)
-                del fields["meta"]
-                mark = _new_mark()
-                mark.update(_json_sorted(fields))
-                return mark.digest()
-            except _SPOILED:
-                pass
-        return self.mark(body)
-
-    cdef Task _task(self, Request event, meta, tuple key, bytes mark, double now):
+    cdef Task _task(self, Request event, tuple key, bytes mark, double now):
         cdef Route route
         cdef Task task
         cdef const unsigned char *text = event.body
         if self.draining:
             raise ShuttingDown("the broker is shutting down; ask again, or ask another broker")
-        head = event.head
-        method, hostname = head.method, head.hostname
-        route = self._routes.get((method, hostname))
+        route = self._routes.get((event.method, event.hostname))
         if route is None or not route.pools:
-            route = self.rare_route(method, hostname or None, now)
+            route = self.rare_route(event.method, event.hostname or None, now)
         route.last_used = now
         number = next(self._numbers)
         while number in self._dispatcher.live:
@@ -87,13 +70,11 @@ cdef class Entrance:
         task.share = event.principal or event.envelope[0]
         task.encoding = _JSON if text[0] == b"{" else _encoding_of(event.body)
         task.arrived = task.given_at = now
-        if meta is None:
+        if event.deadline_ms < 0:
             task.deadline = now + self._default_deadline
-            task.priority = DEFAULT_PRIORITY
         else:
-            limit = meta.deadline_ms
-            task.deadline = now + (self._default_deadline if limit is None else limit / 1000)
-            task.priority = meta.priority
+            task.deadline = now + event.deadline_ms / 1000
+        task.priority = event.priority
         task.key = key
         task.fingerprint = mark
         task.waiters = [event]
@@ -105,3 +86,11 @@ cdef class Entrance:
             return now + self._default_deadline
         limit = meta.deadline_ms
         return now + (self._default_deadline if limit is None else limit / 1000)
+
+
+cdef tuple new_key(str principal, str id):
+    cdef tuple key = (principal, id)
+    # As the collector does when it first sees that there are only texts in it. It is kept for long,
+    # and what comes before and behind it in the collector's list would be touched when it goes.
+    PyObject_GC_UnTrack(<void *>key)
+    return key

@@ -4,16 +4,61 @@
 cdef class Request:
     cdef readonly tuple envelope
     cdef readonly bytes body
-    cdef readonly object head
     cdef readonly str principal
     cdef readonly object index
+    # What is read of the head. Milliseconds are below zero where they are not given.
+    cdef str method, id
+    cdef object hostname
+    cdef bint has_meta, moved
+    cdef double age_ms, deadline_ms
+    cdef long priority
+    # The fingerprint, if it was taken when this was read.
+    cdef readonly bytes mark
+    # The head, once somebody has asked for it.
+    cdef object _head
 
     def __init__(self, tuple envelope, bytes body, head, str principal="", index=None):
         self.envelope = envelope
         self.body = body
-        self.head = head
         self.principal = principal
         self.index = index
+        self.take_head(head)
+
+    cdef int take_head(self, head) except -1:
+        self._head = head
+        self.method, self.hostname = head.method, head.hostname
+        self.age_ms = self.deadline_ms = -1
+        self.priority = DEFAULT_PRIORITY
+        meta = head.meta
+        if meta is None:
+            return 0
+        self.has_meta = True
+        self.id, self.moved, self.priority = meta.id, meta.moved, meta.priority
+        if meta.age_ms is not None:
+            self.age_ms = meta.age_ms
+        if meta.deadline_ms is not None:
+            self.deadline_ms = meta.deadline_ms
+        return 0
+
+    cdef int take_scan(self, const Scan *scan, const unsigned char *text) except -1:
+        """Take what ``scan`` has read, and written at ``text``."""
+        self.method = kept_text(&scan.method)
+        self.hostname = None if scan.hostname.start == NULL else kept_text(&scan.hostname)
+        self.has_meta, self.moved = scan.has_meta, scan.moved
+        self.age_ms, self.deadline_ms = scan.age_ms, scan.deadline_ms
+        self.priority = scan.priority
+        if scan.id.start != NULL:
+            self.id = new_text(&scan.id)
+            mark = _new_mark()
+            mark.update(PyBytes_FromStringAndSize(<const char *>text, scan.out - text))
+            self.mark = mark.digest()
+        return 0
+
+    @property
+    def head(self):
+        if self._head is None:
+            self._head = _json_head(self.body)
+        return self._head
 
     @property
     def share(self):

@@ -167,7 +167,7 @@ cdef class Flow:
     cdef void c_result(self, Task task, item, double now) except *:
         cdef bytes body = item.body
         cdef Py_ssize_t size = len(body)
-        cdef double ran_us = item.ran_us
+        cdef long long ran_us = item.ran_us
         cdef Route route = task.route
         cdef const unsigned char *text = body
         route.pace += (ran_us / 1e6 - route.pace) / 8
@@ -178,45 +178,42 @@ cdef class Flow:
         if (
             task.encoding is _JSON and size and text[0] == b"{" and text[size - 1] == b"}"
         ) or _is_envelope(body, task.encoding):
-            self.c_finish(task, item.code, body, now, ran_us / 1000)
+            self.c_finish(task, item.code, body, now, ran_us)
         else:
             self.without_envelope(task, item, now)
 
-    cdef void c_finish(self, Task task, str code, bytes body, double now, ran_ms=None) except *:
+    cdef void c_finish(self, Task task, str code, bytes body, double now, long long ran_us) except *:
         cdef Request waiter
-        meta = None
+        cdef Told told
+        cdef Remembered entry
+        label = None if task.worker is None else task.worker.label
+        id = None if task.key is None else task.key[1]
+        tell(task, ran_us, &told)
         if task.key is not None and code in REMEMBERED:
-            meta = meta_of(task, ran_ms)
-            self.c_remember(task, body, meta, now)
+            entry = self.c_remember(task, body, now)
+            entry.is_told, entry.told = True, told
+            entry.id, entry.label = id, label
         for waiter in task.waiters:
-            asked = waiter.head.meta
-            if asked is None and waiter.index is None:
+            if not waiter.has_meta and waiter.index is None:
                 self._counters.replies += 1
                 self._out.append(new_reply(waiter.envelope, body, None))
                 continue
-            if meta is None and asked is not None:
-                meta = meta_of(task, ran_ms)
-            self.c_reply(waiter, body, meta, task.encoding)
+            answer = whole_of(waiter, body, task.encoding)
+            if waiter.has_meta:
+                answer = with_told(answer, id, label, &told, task.encoding)
+            self._counters.replies += 1
+            self._out.append(new_reply(waiter.envelope, answer, waiter.index))
         self.c_close(task)
 
-    cdef void c_remember(self, Task task, bytes body, meta, double now) except *:
+    cdef Remembered c_remember(self, Task task, bytes body, double now):
         cdef Remembered entry = Remembered.__new__(Remembered)
-        entry.fingerprint = task.fingerprint or b""
+        entry.keep_mark(task.fingerprint or b"")
         entry.body = body
         entry.encoding = task.encoding
-        entry.meta = meta
         entry.arrived = task.arrived
         entry.finished = now
         self._memory.put(task.key, entry)
-
-    cdef void c_reply(self, Request waiter, bytes body, meta, encoding) except *:
-        if waiter.index is not None and not whole(body, encoding):
-            message = f"a worker answered with something that is no {encoding.value} object"
-            body = _failure(TaskFailed(message), encoding)
-        if meta is not None and waiter.head.meta is not None:
-            body = with_json_meta(body, meta) if encoding is _JSON else _with_meta(body, meta, encoding)
-        self._counters.replies += 1
-        self._out.append(new_reply(waiter.envelope, body, waiter.index))
+        return entry
 
     cdef void c_close(self, Task task) except *:
         cdef Request waiter
@@ -271,17 +268,29 @@ cdef class Flow:
     def result(self, Task task, item, double now):
         self.c_result(task, item, now)
 
-    def finish(self, Task task, str code, bytes body, double now, ran_ms=None):
-        self.c_finish(task, code, body, now, ran_ms)
+    def finish(self, Task task, str code, bytes body, double now, ran_us=None):
+        self.c_finish(task, code, body, now, -1 if ran_us is None else ran_us)
 
     def remember(self, Task task, bytes body, meta, double now):
-        self.c_remember(task, body, meta, now)
+        self.c_remember(task, body, now)._meta = meta
 
     def reply(self, Request waiter, bytes body, meta, encoding):
-        self.c_reply(waiter, body, meta, encoding)
+        body = whole_of(waiter, body, encoding)
+        if meta is not None and waiter.has_meta:
+            body = _with_meta(body, meta, encoding)
+        self._counters.replies += 1
+        self._out.append(new_reply(waiter.envelope, body, waiter.index))
 
     def close(self, Task task):
         self.c_close(task)
+
+
+cdef bytes whole_of(Request waiter, bytes body, encoding):
+    """Return what may be sent to ``waiter``: in a pack, no part of an object."""
+    if waiter.index is None or whole(body, encoding):
+        return body
+    message = f"a worker answered with something that is no {encoding.value} object"
+    return _failure(TaskFailed(message), encoding)
 
 
 cdef bint whole(bytes body, encoding) except -1:
@@ -303,29 +312,5 @@ cdef bint whole(bytes body, encoding) except -1:
         return False
 
 
-cdef bytes with_json_meta(bytes body, meta):
-    """Return ``body`` with ``meta``, where no space is about its end and it is not empty."""
-    cdef Py_ssize_t size = len(body)
-    cdef const unsigned char *text = body
-    if size < 3 or text[size - 1] != b"}" or text[size - 2] <= b" " or text[size - 2] == b"{":
-        return _with_meta(body, meta, _JSON)
-    return b"".join((body[: size - 1], b',"meta":', _write_json(meta), b"}"))
-
-
 cdef Py_ssize_t size_of(Task task) except -1:
     return 0 if task.body is None else len(task.body)
-
-
-cdef object meta_of(Task task, ran_ms):
-    cdef Worker worker = task.worker
-    cdef double waited
-    if worker is None:
-        return _ReplyMeta(None if task.key is None else task.key[1], None, task.losses, None, ran_ms)
-    waited = (task.given_at - task.arrived) * 1e6 + 0.5
-    return _ReplyMeta(
-        None if task.key is None else task.key[1],
-        worker.label,
-        task.losses + 1,
-        <long long>waited / 1000.0,
-        ran_ms,
-    )

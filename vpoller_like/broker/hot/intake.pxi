@@ -1,9 +1,3 @@
-cdef bint is_new(meta) except -1:
-    """Say whether it is certainly the first time that its id is sent, and here."""
-    age = meta.age_ms
-    return age is not None and age == 0 and not meta.moved
-
-
 cdef class Inbox:
     cdef readonly Py_ssize_t _max_request, _max_frames, _max_batch
     cdef readonly object messages
@@ -53,14 +47,43 @@ cdef class Inbox:
             return False
         envelope = (frames[0], empty) if count == 3 else (frames[0], frames[1], empty)
         if (<const unsigned char *>body)[0] == b"{":
-            try:
-                head = _json_head(body)
-            except DECODE_FAULTS:
-                return False
-            requests.append(new_request(envelope, body, head, None))
-            return True
+            return take_plain(envelope, body, requests) or take_other(envelope, body, requests)
         if (<const unsigned char *>body)[0] == b"[" and self._max_batch:
-            return self._take_batch(envelope, body, requests)
+            return self._take_plain_batch(envelope, body, requests) or self._take_batch(
+                envelope, body, requests
+            )
+        return False
+
+    cdef bint _take_plain_batch(self, tuple envelope, bytes body, list requests) except -1:
+        cdef Scan scan
+        cdef unsigned char *room = room_for(len(body))
+        cdef const unsigned char *start
+        cdef Py_ssize_t count = len(requests)
+        cdef Py_ssize_t index = 0
+        cdef Request request
+        if room == NULL:
+            return False
+        scan.at = <const unsigned char *>body + 1
+        scan.end = <const unsigned char *>body + len(body)
+        while index < self._max_batch:
+            skip_spaces(&scan)
+            start = scan.at
+            if not scan_request(&scan, room):
+                break
+            request = new_request(envelope, index)
+            request.body = PyBytes_FromStringAndSize(<const char *>start, scan.at - start)
+            request.take_scan(&scan, room)
+            requests.append(request)
+            index += 1
+            if takes(&scan, b"]"):
+                skip_spaces(&scan)
+                if scan.at == scan.end:
+                    return True
+                break
+            if not takes(&scan, b","):
+                break
+        # One that is not plain, or one too many: they are read another way, all of them.
+        del requests[count:]
         return False
 
     cdef bint _take_batch(self, tuple envelope, bytes body, list requests) except -1:
@@ -75,9 +98,55 @@ cdef class Inbox:
         except DECODE_FAULTS:
             return False
         for index in range(len(heads)):
-            part = bytes_of(elements[index])
-            requests.append(new_request(envelope, part, heads[index], index))
+            add_request(envelope, bytes_of(elements[index]), heads[index], index, requests)
         return True
+
+
+cdef bint take_plain(tuple envelope, bytes body, list requests) except -1:
+    """Take the request in if it is a plain one; say whether it is."""
+    cdef Scan scan
+    cdef unsigned char *room = room_for(len(body))
+    cdef Request request
+    if room == NULL:
+        return False
+    scan.at = body
+    scan.end = scan.at + len(body)
+    if not scan_request(&scan, room):
+        return False
+    skip_spaces(&scan)
+    if scan.at != scan.end:
+        return False
+    request = new_request(envelope, None)
+    request.body = body
+    request.take_scan(&scan, room)
+    requests.append(request)
+    return True
+
+
+cdef bint take_other(tuple envelope, bytes body, list requests) except -1:
+    """Take any other request in if it is right; say whether it is."""
+    try:
+        head = _json_head(body)
+    except DECODE_FAULTS:
+        return False
+    add_request(envelope, body, head, None, requests)
+    return True
+
+
+cdef int add_request(tuple envelope, bytes body, head, index, list requests) except -1:
+    cdef Request request = new_request(envelope, index)
+    request.body = body
+    request.take_head(head)
+    requests.append(request)
+    return 0
+
+
+cdef Request new_request(tuple envelope, index):
+    cdef Request request = Request.__new__(Request)
+    request.envelope = envelope
+    request.principal = ""
+    request.index = index
+    return request
 
 
 cdef bytes bytes_of(raw):
@@ -87,13 +156,3 @@ cdef bytes bytes_of(raw):
         return PyBytes_FromStringAndSize(<char *>view.buf, view.len)
     finally:
         PyBuffer_Release(&view)
-
-
-cdef Request new_request(tuple envelope, bytes body, head, index):
-    cdef Request request = Request.__new__(Request)
-    request.envelope = envelope
-    request.body = body
-    request.head = head
-    request.principal = ""
-    request.index = index
-    return request

@@ -1,20 +1,53 @@
+cdef enum:
+    # Bytes of a fingerprint that was taken here.
+    MARK = 16
+
+
 @cython.final
 @cython.no_gc
 @cython.freelist(512)
 cdef class Remembered:
-    cdef readonly bytes fingerprint, body
-    cdef readonly object encoding, meta
+    """One is kept for a long time, and there are many: what can be is in it, not an object."""
+
+    cdef readonly bytes body
+    cdef readonly object encoding
     cdef readonly double arrived, finished
+    # As it is usually: of this size.
+    cdef unsigned char mark[MARK]
+    # Any other one.
+    cdef bytes odd_mark
+    # What is told is there, and with which id and label.
+    cdef bint is_told
+    cdef Told told
+    cdef object id, label
+    # What was made in Python.
+    cdef object _meta
 
     def __init__(
         self, bytes fingerprint, bytes body, encoding, meta, double arrived, double finished
     ):
-        self.fingerprint = fingerprint
+        self.keep_mark(fingerprint)
         self.body = body
         self.encoding = encoding
-        self.meta = meta
+        self._meta = meta
         self.arrived = arrived
         self.finished = finished
+
+    cdef void keep_mark(self, bytes fingerprint) noexcept:
+        if len(fingerprint) == MARK:
+            memcpy(self.mark, <const char *>fingerprint, MARK)
+        else:
+            self.odd_mark = fingerprint
+
+    @property
+    def fingerprint(self):
+        if self.odd_mark is not None:
+            return self.odd_mark
+        return PyBytes_FromStringAndSize(<char *>self.mark, MARK)
+
+    @property
+    def meta(self):
+        return meta_of(self.id, self.label, &self.told) if self.is_told else self._meta
 
 
 @cython.final
