@@ -17,7 +17,11 @@ from vpoller_like.errors import VPollerError
 from vpoller_like.protocol.encoding import DECODE_FAULTS as _DECODE_FAULTS
 from vpoller_like.protocol.encoding import JSON as _JSON
 from vpoller_like.protocol.encoding import decode_object, encoding_of
-from vpoller_like.protocol.limits import MAX_HOSTNAME as _MAX_HOSTNAME
+from vpoller_like.protocol.limits import (
+    MAX_HOSTNAME as _MAX_HOSTNAME,
+    MAX_ID as _MAX_ID,
+    MAX_MILLISECONDS as _MAX_MILLISECONDS,
+)
 from vpoller_like.protocol.limits import MAX_REPLY as _MAX_REPLY
 from vpoller_like.protocol.reply import SUCCESS as _SUCCESS
 from vpoller_like.protocol.reply import Success, success
@@ -51,6 +55,8 @@ cdef tuple UNREADABLE = (msgspec.ValidationError, OverflowError, RecursionError)
 #: What is no Answer: to be told so by that class itself takes longer than to write most of them.
 cdef frozenset PLAIN = frozenset([str, int, float, bool, list, tuple, dict, type(None)])
 cdef Py_ssize_t MAX_HOSTNAME = _MAX_HOSTNAME
+cdef Py_ssize_t MAX_ID = _MAX_ID
+cdef double MAX_MILLISECONDS = _MAX_MILLISECONDS
 cdef unsigned char BRACE = ord("{")
 
 
@@ -245,10 +251,29 @@ cdef bint _is_hostname(hostname):
 
 
 cdef bint _is_meta(meta) except -1:
-    if meta is None:
+    if meta is None or (type(meta) is dict and _is_plain_meta(<dict>meta)):
         return True
     try:
         _convert(meta, _Meta)
         return True
     except _ValidationError:
         return False
+
+
+# Whether there is nothing in ``meta`` but what can be right at a glance, and is.
+cdef bint _is_plain_meta(dict meta) except -1:
+    for key, value in meta.items():
+        if key == "id":
+            if type(value) is not str or not 0 < len(<str>value) <= MAX_ID:
+                return False
+        elif key == "age_ms" or key == "deadline_ms":
+            if type(value) is not int and type(value) is not float:
+                return False
+            if not 0 <= value <= MAX_MILLISECONDS:
+                return False
+        elif key == "priority":
+            if type(value) is not int or not 0 <= value <= 9:
+                return False
+        elif key != "moved" or (value is not True and value is not False):
+            return False
+    return True

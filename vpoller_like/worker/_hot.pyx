@@ -14,7 +14,7 @@ from libc.math cimport rint
 from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 from posix.unistd cimport close, read
 
-from collections import OrderedDict, deque
+from collections import deque
 import logging
 import threading
 
@@ -53,6 +53,7 @@ cdef extern from "sys/timerfd.h":
     int timerfd_settime(int fd, int flags, const itimerspec *new, itimerspec *old)
 
 cdef extern from "Python.h":
+    void PyObject_GC_UnTrack(void *thing)
     ctypedef void *PyThread_type_lock
     ctypedef enum PyLockStatus:
         PY_LOCK_ACQUIRED

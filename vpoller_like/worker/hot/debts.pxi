@@ -27,8 +27,8 @@ cdef class Debts:
         run.outcome = outcome
         if len(run.item.body) > LARGE:
             run.shed()
-        if run.debts:
-            for debt in run.debts:
+        if run._debts:
+            for debt in run._debts:
                 self._pay_one(run, outcome, debt, now)
         else:
             self._settle(run, now)

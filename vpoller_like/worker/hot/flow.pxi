@@ -152,12 +152,12 @@ cdef class Flow:
         for started in all_started:
             run = self._runs.start(started.key, started.at)
             if run is not None:
-                run.deadline = started.at + self._timeouts.of(run)
+                run._deadline, run._has_deadline = started.at + self._timeouts.of(run), True
         for finished in all_finished:
             run = self._runs.finish(finished.key)
             if run is None:
                 continue
-            if run.slow or not run.debts:
+            if run.slow or not run._debts:
                 self._links_due = None
             self._pace.note(run._method, <double>finished.ran_us / 1e6, now)
             ledger.conclude(run, finished, now)

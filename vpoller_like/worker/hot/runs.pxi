@@ -70,15 +70,17 @@ cdef class Run:
     cdef readonly long long key
     # Not to be replaced by one of another method, or with another id: see below.
     cdef readonly object item
-    cdef public list debts
     cdef public double given_at
     cdef public bint brief, slow
-    cdef public object started_at, deadline
     cdef public Finished outcome
     cdef public long unacknowledged
     # Of the item, which is found there after a while.
     cdef str _method
     cdef bint _has_id
+    # None where there are none: those that are remembered have none, and there are many.
+    cdef list _debts
+    cdef double _started_at, _deadline
+    cdef bint _has_started, _has_deadline
 
     def __init__(
         self,
@@ -105,6 +107,34 @@ cdef class Run:
         self.unacknowledged = unacknowledged
         self._method = item.method
         self._has_id = item.id is not None
+
+    @property
+    def debts(self):
+        if self._debts is None:
+            self._debts = []
+        return self._debts
+
+    @debts.setter
+    def debts(self, list debts not None):
+        self._debts = debts
+
+    @property
+    def started_at(self):
+        return self._started_at if self._has_started else None
+
+    @started_at.setter
+    def started_at(self, at):
+        self._has_started = at is not None
+        self._started_at = 0.0 if at is None else at
+
+    @property
+    def deadline(self):
+        return self._deadline if self._has_deadline else None
+
+    @deadline.setter
+    def deadline(self, at):
+        self._has_deadline = at is not None
+        self._deadline = 0.0 if at is None else at
 
     def __repr__(self):
         return (
@@ -148,11 +178,11 @@ cdef class Run:
         return self.debt_to(link) or new_debt(link, self.item.task, self.item.attempt)
 
     cdef double _slow_at(self):
-        cdef double at = 0.0 if self.started_at is None else self.started_at
+        cdef double at = self._started_at
         return (at if at != 0.0 else self.given_at) + SLOW_SECONDS
 
     cdef double _next_look(self):
-        cdef double deadline = NEVER if self.deadline is None else self.deadline
+        cdef double deadline = self._deadline if self._has_deadline else NEVER
         return deadline if self.slow else min(deadline, self._slow_at())
 
 
@@ -181,7 +211,7 @@ cdef class Runs:
         run.key = self._keys
         run.item = item
         task = item.task
-        run.debts = [new_debt(link, task, item.attempt)]
+        run._debts = [new_debt(link, task, item.attempt)]
         run.given_at = now
         run.brief = brief
         run._method = item.method
@@ -190,7 +220,10 @@ cdef class Runs:
         request_id = item.id
         run._has_id = request_id is not None
         if run._has_id:
-            self._by_id[(item.principal, request_id)] = run
+            key = (item.principal, request_id)
+            # As the collector does when it first sees that there are only texts in it.
+            PyObject_GC_UnTrack(<void *>key)
+            self._by_id[key] = run
         return run
 
     def add(self, long link, item, bint brief, double now):
@@ -247,11 +280,13 @@ cdef class Runs:
     cpdef settle(self, Run run):
         cdef Debt debt
         cdef dict known
-        for debt in run.debts:
+        if run._debts is None:
+            return
+        for debt in run._debts:
             known = self._known_to(debt.link)
             if known.get(debt.task) is run:
                 del known[debt.task]
-        run.debts.clear()
+        run._debts = None
 
     cpdef forget(self, Run run):
         self.settle(run)
