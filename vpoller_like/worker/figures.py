@@ -19,7 +19,7 @@ MEMORY_SECONDS = 1.0
 
 #: Seconds of work that may wait here for a thread to become free.
 AHEAD_SECONDS = 0.002
-MAX_AHEAD = 64
+MAX_AHEAD = 256
 #: Seconds that a result may wait for others to go with it.
 FLUSH_SECONDS = 0.001
 
