@@ -857,7 +857,7 @@ static void *connected(void *context, const char *endpoint)
 int main(int argc, char **argv)
 {
     struct sigaction action = {.sa_handler = on_signal};
-    worker_t worker = {.ahead = 64, .pause = HELLO_EVERY, .heartbeat = 1000, .liveness = 3000};
+    worker_t worker = {.ahead = 1024, .pause = HELLO_EVERY, .heartbeat = 1000, .liveness = 3000};
     void *context;
 
     if (argc < 3 || argc > 4) {
