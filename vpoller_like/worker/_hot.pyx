@@ -8,6 +8,7 @@ Python files are; here is what they share.
 """
 
 cimport cython
+from cpython.ref cimport Py_DECREF, Py_INCREF
 from cpython.exc cimport PyErr_CheckSignals, PyErr_SetFromErrno
 from libc.errno cimport EINTR, errno
 from libc.math cimport rint

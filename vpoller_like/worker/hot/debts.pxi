@@ -17,9 +17,10 @@ cdef class Debts:
         taken = []
         for item in items:
             before = known.get(item.task)
-            is_known = before is not None or runs._knows_id(item)
+            id_key = id_key_of(item)
+            is_known = before is not None or (id_key is not None and id_key in runs._by_id)
             if not is_known or self._is_new(before, link, item, now):
-                taken.append(runs._add(known, link, item, is_brief(item.method), now))
+                taken.append(runs._add(known, link, item, id_key, is_brief(item.method), now))
         return taken
 
     cpdef conclude(self, Run run, Finished outcome, double now):

@@ -77,6 +77,13 @@ cdef class Run:
     # Of the item, which is found there after a while.
     cdef str _method
     cdef bint _has_id
+    # What it is found by where it has an id.
+    cdef tuple _id_key
+    # The memory that it is in, those before and behind it there, and until when.
+    cdef void *memory
+    cdef void *older
+    cdef void *newer
+    cdef double until
     # None where there are none: those that are remembered have none, and there are many.
     cdef list _debts
     cdef double _started_at, _deadline
@@ -205,7 +212,7 @@ cdef class Runs:
             known = self.numbers[link] = {}
         return <dict?>known
 
-    cdef Run _add(self, dict known, long link, item, bint brief, double now):
+    cdef Run _add(self, dict known, long link, item, tuple id_key, bint brief, double now):
         cdef Run run = Run.__new__(Run)
         self._keys += 1
         run.key = self._keys
@@ -217,21 +224,14 @@ cdef class Runs:
         run._method = item.method
         self.waiting[run.key] = run
         known[task] = run
-        request_id = item.id
-        run._has_id = request_id is not None
+        run._has_id = id_key is not None
         if run._has_id:
-            key = (item.principal, request_id)
-            # As the collector does when it first sees that there are only texts in it.
-            PyObject_GC_UnTrack(<void *>key)
-            self._by_id[key] = run
+            run._id_key = id_key
+            self._by_id[id_key] = run
         return run
 
     def add(self, long link, item, bint brief, double now):
-        return self._add(self._known_to(link), link, item, brief, now)
-
-    cdef bint _knows_id(self, item) except -1:
-        request_id = item.id
-        return request_id is not None and (item.principal, request_id) in self._by_id
+        return self._add(self._known_to(link), link, item, id_key_of(item), brief, now)
 
     def by_task(self, link, task):
         return self._known_to(link).get(task)
@@ -291,10 +291,11 @@ cdef class Runs:
     cpdef forget(self, Run run):
         self.settle(run)
         if run._has_id:
-            item = run.item
-            id_key = (item.principal, item.id)
-            if self._by_id.get(id_key) is run:
-                del self._by_id[id_key]
+            if run._id_key is None:
+                run._id_key = id_key_of(run.item)
+            found = self._by_id.pop(run._id_key, None)
+            if found is not None and found is not run:
+                self._by_id[run._id_key] = found
 
     def owed_to(self, long link):
         cdef Run run
@@ -317,3 +318,15 @@ cdef class Runs:
     @property
     def unfinished(self):
         return bool(self.waiting or self.running)
+
+
+cdef tuple id_key_of(item):
+    """Return what a run of ``item`` is found by; None where it has no id."""
+    cdef tuple key
+    request_id = item.id
+    if request_id is None:
+        return None
+    key = (item.principal, request_id)
+    # As the collector does when it first sees that there are only texts in it.
+    PyObject_GC_UnTrack(<void *>key)
+    return key
