@@ -345,6 +345,10 @@ def test_a_reply_whose_client_has_left_is_counted() -> None:
         assert broker.ask("echo", data=1)["result"] == 1
 
 
+#: More than ZeroMQ holds for one client.
+MANY_REPLIES = 700
+
+
 def _slow_reader(broker: RunningBroker, count: int) -> zmq.Socket[bytes]:
     """A client that has ``count`` answers of 50 kB to come, and reads none yet."""
     slow = broker.socket(zmq.DEALER, RCVHWM=1, RCVBUF=4096)
@@ -360,14 +364,14 @@ def _slow_reader(broker: RunningBroker, count: int) -> zmq.Socket[bytes]:
 def test_a_drain_waits_until_replies_are_taken() -> None:
     """What waited for a slow client was lost with the broker."""
     with RunningBroker() as broker, ScriptedWorker(broker.backend):
-        with _slow_reader(broker, 400) as slow:
+        with _slow_reader(broker, MANY_REPLIES) as slow:
             broker.server.drain()
             time.sleep(1.0)
             got = 0
-            while got < 400 and slow.poll(round(PATIENCE * 1000)):
+            while got < MANY_REPLIES and slow.poll(round(PATIENCE * 1000)):
                 slow.recv_multipart()
                 got += 1
-            assert got == 400
+            assert got == MANY_REPLIES
             assert broker.ended()
         assert broker.server._core.counters.undeliverable == 0
 
@@ -376,11 +380,11 @@ def test_a_drain_does_not_wait_for_ever_and_says_what_is_lost(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     with RunningBroker(drain_ms=1500) as broker, ScriptedWorker(broker.backend):
-        with _slow_reader(broker, 400):
+        with _slow_reader(broker, MANY_REPLIES):
             broker.server.drain()
             assert broker.ended()
         lost = broker.server._core.counters.undeliverable
-        assert 0 < lost <= 400
+        assert 0 < lost <= MANY_REPLIES
     assert f"{lost} replies are lost" in caplog.text
 
 

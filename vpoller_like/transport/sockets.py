@@ -59,9 +59,13 @@ _SLOW_PROBES: Options = {
 }
 
 
+#: Requests that libzmq reads of one client before the broker does. With 50 it stops and goes on
+#: reading for each couple of dozens that the broker takes, which costs a client with a thousand
+#: under way a fifth of its requests per second.
+_UNREAD_REQUESTS = 100
 #: Replies that libzmq holds for one client. It counts them and not their bytes: more wait in
-#: an outbox, which does.
-_UNREAD_REPLIES = 256
+#: an outbox, which does. It is room for those of one turn of the broker's loop.
+_UNREAD_REPLIES = 512
 
 
 class Guard(NamedTuple):
@@ -87,6 +91,7 @@ def frontend(
         **_ROUTER,
         **_SLOW_PROBES,
         zmq.MAXMSGSIZE: max(MAX_FRAME, max_request + FRAME_ROOM),
+        zmq.RCVHWM: _UNREAD_REQUESTS,
         zmq.SNDHWM: _UNREAD_REPLIES,
     }
     return _bound(context, zmq.ROUTER, endpoint, options, USE_CURVE, guard)
