@@ -147,10 +147,12 @@ def test_a_goodbye_takes_only_who_says_it(impostor: Impostor) -> None:
 def test_a_second_connection_with_a_workers_routing_id_is_not_heard(
     broker: RunningBroker, honest: ScriptedWorker
 ) -> None:
-    first, second = Impostor(broker, b"twin"), Impostor(broker, b"twin")
+    first = Impostor(broker, b"twin")
+    first.say(hello("evil", instance="first-one"))
+    # Before the other one connects, or that may be the first.
+    first.hear(wire.Welcome)
+    second = Impostor(broker, b"twin")
     try:
-        first.say(hello("evil", instance="first-one"))
-        first.hear(wire.Welcome)
         second.say(hello("evil", instance="second-one"), wire.Bye())
         task = honest.held[0]
         second.say(wire.Results(1, 1, 0, [result(task.task, task.attempt)]))
