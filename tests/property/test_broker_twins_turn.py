@@ -35,6 +35,8 @@ ANSWERS = [
     b"\x81\xa1a\x01",
 ]
 
+CODES = [*[""] * 9, "task_failed", "busy", "\u00e9", '"', "x" * 31, "x" * 32, "x" * 33]
+
 
 class Side:
     """One of the two brokers."""
@@ -205,16 +207,30 @@ class Course:
             case 2:
                 frames += dice.choice([[b"\x02", b"\x00"], [b"\x02"], [], [b"\x7f", b""]])
             case _:
-                frames += wire.encode(self.results(b"w%d" % number))
+                command, frame = wire.encode(self.results(b"w%d" % number))
+                frames += [command, self.spoiled(frame) if dice.random() < 0.2 else frame]
         truncated = dice.random() < 0.05
         self.loop.doors.backend.arrived.append(Message(frames, truncated))
+
+    def spoiled(self, frame: bytes) -> bytes:
+        """Return ``frame`` with a byte of its first ones that is another, cut, or with one more."""
+        dice = self.dice
+        at = dice.randrange(min(len(frame), 40))
+        odd = dice.choice([dice.randbytes(1), b"\x90", b"\xcc", b"\xcf", b"\xd9", b"\xdc", b"\xc6"])
+        return dice.choice([frame[:at] + odd + frame[at + 1 :], frame[:at], frame + odd])
 
     def results(self, peer: bytes) -> wire.Results:
         self.sequence += 1
         worker = self.loop._core.roster._by_peer.get(peer)
         held = list(worker.tasks.items()) if worker is not None else []
         items = [
-            wire.Result(task, known.attempt, "", 100, self.dice.choice(ANSWERS))
+            wire.Result(
+                task,
+                known.attempt,
+                self.dice.choice(CODES),
+                self.dice.choice([100, 100, 0, 1 << 16, 1 << 40, (1 << 63) - 1]),
+                self.dice.choice(ANSWERS),
+            )
             for task, known in held
         ]
         return wire.Results(self.sequence, 2, self.dice.randrange(9), items)

@@ -14,7 +14,7 @@ from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from cpython.mem cimport PyMem_Realloc
 from cpython.ref cimport Py_DECREF, Py_INCREF
-from libc.string cimport memcmp, memcpy
+from libc.string cimport memchr, memcmp, memcpy
 
 cdef extern from "Python.h":
     bint PyUnicode_IS_COMPACT_ASCII(object text)
@@ -119,6 +119,7 @@ cdef object _read_results = frame_reader(Results)
 cdef object _write = write
 
 include "hot/plain.pxi"
+include "hot/answers.pxi"
 include "hot/events.pxi"
 include "hot/counters.pxi"
 include "hot/quota.pxi"

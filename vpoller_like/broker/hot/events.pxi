@@ -90,13 +90,22 @@ cdef class Request:
 @cython.freelist(64)
 cdef class WorkerSays:
     cdef readonly bytes peer
-    cdef readonly object message
     cdef readonly str key
+    # What it says, or, where that was read here, its frame and what is in it.
+    cdef object _message
+    cdef bytes frame
+    cdef Answers answers
 
     def __init__(self, bytes peer, message, str key=""):
         self.peer = peer
-        self.message = message
+        self._message = message
         self.key = key
+
+    @property
+    def message(self):
+        if self.answers is not None and self._message is None:
+            self._message = _read_results(self.frame)
+        return self._message
 
     cdef tuple _fields(self):
         return (self.peer, self.message, self.key)

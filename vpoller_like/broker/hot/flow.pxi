@@ -155,6 +155,7 @@ cdef class Flow:
 
     cdef int c_results(self, Worker worker, list items, double now) except -1:
         cdef Task task
+        cdef Answer item
         for item in items:
             task = worker.tasks.get(item.task)
             if task is None or task.attempt != item.attempt:
@@ -164,7 +165,7 @@ cdef class Flow:
             self.c_result(task, item, now)
         return 0
 
-    cdef void c_result(self, Task task, item, double now) except *:
+    cdef void c_result(self, Task task, Answer item, double now) except *:
         cdef bytes body = item.body
         cdef Py_ssize_t size = len(body)
         cdef long long ran_us = item.ran_us
@@ -263,10 +264,10 @@ cdef class Flow:
         self.c_end_round()
 
     def results(self, Worker worker, list items, double now):
-        self.c_results(worker, items, now)
+        self.c_results(worker, [answer_of(item) for item in items], now)
 
     def result(self, Task task, item, double now):
-        self.c_result(task, item, now)
+        self.c_result(task, answer_of(item), now)
 
     def finish(self, Task task, str code, bytes body, double now, ran_us=None):
         self.c_finish(task, code, body, now, -1 if ran_us is None else ran_us)

@@ -10,7 +10,10 @@ cdef class Reception:
 
     def says(self, WorkerSays event, double now):
         cdef Worker worker = None
-        cdef list items
+        cdef Answers answers = event.answers
+        if answers is not None:
+            self.c_answers(event, answers, now)
+            return
         message = event.message
         kind = type(message)
         if kind is not _Hello:
@@ -21,14 +24,33 @@ cdef class Reception:
         if not worker.stale:
             worker.last_heard = now
         if kind is _Results:
-            items = message.items
-            self._acks.owe(worker, message.seq, len(items[len(items) - 1].body) if items else 0, now)
-            self._dispatcher.c_results(worker, items, now)
-            self._grant(worker, message.slots, message.ahead, now)
+            answers = Answers.__new__(Answers)
+            answers.seq, answers.slots, answers.ahead = message.seq, message.slots, message.ahead
+            answers.items = [answer_of(item) for item in message.items]
+            self.c_results(worker, answers, now)
         elif kind is _Heartbeat:
             self._grant(worker, message.slots, message.ahead, now)
         else:
             self.unusual(worker, message, now)
+
+    cdef int c_answers(self, WorkerSays event, Answers answers, double now) except -1:
+        cdef Worker worker = self._by_peer.get(event.peer)
+        if worker is None or worker.key != event.key:
+            self.introduced(event, now)
+            return 0
+        if not worker.stale:
+            worker.last_heard = now
+        self.c_results(worker, answers, now)
+        return 0
+
+    cdef int c_results(self, Worker worker, Answers answers, double now) except -1:
+        cdef list items = answers.items
+        cdef Py_ssize_t count = len(items)
+        cdef Py_ssize_t last = len((<Answer>items[count - 1]).body) if count else 0
+        self._acks.owe(worker, answers.seq, last, now)
+        self._dispatcher.c_results(worker, items, now)
+        self._grant(worker, answers.slots, answers.ahead, now)
+        return 0
 
     cpdef int _grant(self, Worker worker, long slots, long ahead, double now) except -1:
         cdef Pool pool = worker.pool

@@ -101,14 +101,14 @@ cdef class Turn:
         cdef list frames = message[0]
         cdef WorkerSays event
         if len(frames) == 3 and not message[1] and frames[1] == RESULTS_BYTE:
-            try:
-                results = _read_results(frames[2])
-            except DECODE_FAULTS:
+            answers = read_answers(frames[2])
+            if answers is None:
                 return self._any_event(message)
             event = WorkerSays.__new__(WorkerSays)
             event.peer = frames[0]
-            event.message = results
             event.key = ""
+            event.frame = frames[2]
+            event.answers = answers
             return event
         return self._any_event(message)
 
