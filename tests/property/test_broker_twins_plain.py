@@ -5,6 +5,8 @@ from __future__ import annotations
 import itertools
 import json
 import random
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -263,3 +265,45 @@ def test_a_difference_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(BOTH[1].core.BrokerCore, "handle", handle)
     body = b'{"method":"m","meta":{"id":"i"}}'
     assert BOTH[0].read(body) != BOTH[1].read(body)
+
+
+_TWO_THREADS = """
+import sys, threading
+from vpoller_like.broker.intake import Intake
+from vpoller_like.config import BrokerSettings
+from vpoller_like.protocol.request import fingerprint
+from vpoller_like.transport.message import Message
+
+sys.setswitchinterval(1e-6)
+parts = [b'{"method":"m","x":"%s","meta":{"id":"%d"}}' % (b"x" * 20_000, n) for n in range(10)]
+wanted = [fingerprint(part) for part in parts]
+over = threading.Event()
+wrong = []
+
+def read(intake, body):
+    intake.messages.append(Message([b"c", b"", body], False))
+    return [request.mark for request in intake.take(False)]
+
+def read_batches():
+    intake = Intake(BrokerSettings(), None, None, wrong.append)
+    while not over.is_set():
+        if read(intake, b"[" + b",".join(parts) + b"]") != wanted:
+            wrong.append("other marks")
+
+thread = threading.Thread(target=read_batches)
+thread.start()
+intake = Intake(BrokerSettings(), None, None, wrong.append)
+for size in range(1000, 1_000_000, 2000):
+    read(intake, b'{"method":"m","z":"%s","meta":{"id":"i"}}' % (b"z" * size))
+over.set()
+thread.join()
+print(wrong[:1])
+"""
+
+
+def test_two_brokers_may_read_at_once_in_threads_of_one_process() -> None:
+    """What one wrote its requests into was taken away by the other, which needed a larger one."""
+    done = subprocess.run(
+        [sys.executable, "-c", _TWO_THREADS], capture_output=True, text=True, timeout=60
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "[]\n", "")

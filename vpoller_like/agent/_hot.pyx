@@ -263,6 +263,8 @@ cdef bint _is_meta(meta) except -1:
 # Whether there is nothing in ``meta`` but what can be right at a glance, and is.
 cdef bint _is_plain_meta(dict meta) except -1:
     for key, value in meta.items():
+        if type(key) is not str:
+            return False
         if key == "id":
             if type(value) is not str or not 0 < len(<str>value) <= MAX_ID:
                 return False

@@ -302,6 +302,8 @@ def _meta(task: Task, ran_us: int | None) -> ReplyMeta:
         id=task.key[1] if task.key else None,
         worker=worker.label if worker else None,
         attempts=task.losses + (worker is not None),
-        queued_ms=int((task.given_at - task.arrived) * 1e6 + 0.5) / 1000 if worker else None,
+        queued_ms=max(0, int((task.given_at - task.arrived) * 1e6 + 0.5)) / 1000
+        if worker
+        else None,
         ran_ms=None if ran_us is None else ran_us / 1000,
     )

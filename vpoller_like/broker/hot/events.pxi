@@ -48,9 +48,11 @@ cdef class Request:
         self.age_ms, self.deadline_ms = scan.age_ms, scan.deadline_ms
         self.priority = scan.priority
         if scan.id.start != NULL:
+            # First of all: what follows may let another thread run, which writes there, too.
+            whole = PyBytes_FromStringAndSize(<const char *>text, scan.out - text)
             self.id = new_text(&scan.id)
             mark = _new_mark()
-            mark.update(PyBytes_FromStringAndSize(<const char *>text, scan.out - text))
+            mark.update(whole)
             self.mark = mark.digest()
         return 0
 

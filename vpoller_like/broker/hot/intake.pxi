@@ -56,19 +56,19 @@ cdef class Inbox:
 
     cdef bint _take_plain_batch(self, tuple envelope, bytes body, list requests) except -1:
         cdef Scan scan
-        cdef unsigned char *room = room_for(len(body))
+        cdef unsigned char *room
         cdef const unsigned char *start
         cdef Py_ssize_t count = len(requests)
         cdef Py_ssize_t index = 0
         cdef Request request
-        if room == NULL:
-            return False
         scan.at = <const unsigned char *>body + 1
         scan.end = <const unsigned char *>body + len(body)
         while index < self._max_batch:
             skip_spaces(&scan)
             start = scan.at
-            if not scan_request(&scan, room):
+            # Each time: another thread may have taken a larger one since.
+            room = room_for(len(body))
+            if room == NULL or not scan_request(&scan, room):
                 break
             request = new_request(envelope, index)
             request.body = PyBytes_FromStringAndSize(<const char *>start, scan.at - start)

@@ -24,7 +24,7 @@ cdef class Remembered:
     cdef object _meta
 
     def __init__(
-        self, bytes fingerprint, bytes body, encoding, meta, double arrived, double finished
+        self, bytes fingerprint not None, bytes body, encoding, meta, double arrived, double finished
     ):
         self.keep_mark(fingerprint)
         self.body = body

@@ -80,7 +80,10 @@ cdef Py_ssize_t _room_size = 0
 
 
 cdef unsigned char *room_for(Py_ssize_t size) noexcept:
-    """Return room for a body of so many bytes; NULL for one that is too large."""
+    """Return room for a body of so many bytes; NULL for one that is too large.
+
+    It is good until another thread may run: a broker there uses the same.
+    """
     global _room, _room_size
     cdef Py_ssize_t wanted = 2 * size + 2
     cdef void *found

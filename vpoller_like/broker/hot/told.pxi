@@ -24,7 +24,7 @@ cdef void tell(Task task, long long ran, Told *told) noexcept:
         told.queued = -1
     else:
         told.attempts = task.losses + 1
-        told.queued = <long long>((task.given_at - task.arrived) * 1e6 + 0.5)
+        told.queued = max(0, <long long>((task.given_at - task.arrived) * 1e6 + 0.5))
 
 
 cdef object meta_of(id, label, const Told *told):
