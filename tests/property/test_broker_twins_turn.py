@@ -208,6 +208,9 @@ class Course:
                 frames += dice.choice([[b"\x02", b"\x00"], [b"\x02"], [], [b"\x7f", b""]])
             case _:
                 command, frame = wire.encode(self.results(b"w%d" % number))
+                if dice.random() < 0.2:
+                    # A code that is empty, written as other libraries may write it.
+                    frame = frame.replace(b"\xa0\x64", b"\xd9\x00\x64")
                 frames += [command, self.spoiled(frame) if dice.random() < 0.2 else frame]
         truncated = dice.random() < 0.05
         self.loop.doors.backend.arrived.append(Message(frames, truncated))

@@ -146,14 +146,17 @@ cdef Py_ssize_t binary_size(Frame *read) noexcept nogil:
 cdef bint short_text(Frame *read, Text *text) noexcept nogil:
     """Read a short text in plain ASCII."""
     cdef Py_ssize_t index
-    if read.at == read.end or read.at[0] & 0xE0 != 0xA0:
+    cdef long long size = -1
+    if read.at < read.end and read.at[0] & 0xE0 == 0xA0:
+        size = read.at[0] & 0x1F
+        read.at += 1
+    elif read.at < read.end and read.at[0] == 0xD9:
+        size = big_endian(read, 1)
+    if size < 0 or size > MAX_CODE or size > read.end - read.at:
         return False
-    text.size = read.at[0] & 0x1F
-    text.start = read.at + 1
-    if text.size > read.end - text.start or text.size > MAX_CODE:
-        return False
+    text.start, text.size = read.at, <Py_ssize_t>size
     for index in range(text.size):
         if not PLAIN[text.start[index]]:
             return False
-    read.at += 1 + text.size
+    read.at += text.size
     return True
