@@ -14,7 +14,6 @@ from tests.support.fake_backend import FakeBackend
 from tests.support.running_worker import RunningWorker
 from vpoller_like.protocol import worker as wire
 from vpoller_like.protocol.worker import Possession
-from vpoller_like.worker.figures import MAX_AHEAD
 
 
 @pytest.fixture
@@ -153,7 +152,7 @@ def test_quick_tasks_are_taken_ahead(backend: FakeBackend) -> None:
             results = backend.expect(wire.Results)
             done += len(results.items)
             most = max(most, results.ahead)
-    assert 0 < most <= MAX_AHEAD
+    assert 0 < most <= 256
 
 
 @pytest.mark.usefixtures("worker")

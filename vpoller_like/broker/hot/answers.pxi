@@ -78,6 +78,14 @@ cdef Answer read_answer(Frame *read):
     return answer
 
 
+cdef Answers answers_of(results):
+    """Return the same of what msgspec has read."""
+    cdef Answers answers = Answers.__new__(Answers)
+    answers.seq, answers.slots, answers.ahead = results.seq, results.slots, results.ahead
+    answers.items = [answer_of(item) for item in results.items]
+    return answers
+
+
 cdef Answer answer_of(result):
     """Return the same of what msgspec has read."""
     cdef Answer answer

@@ -196,15 +196,17 @@ cdef class Flow:
             entry.id, entry.label = id, label
         for waiter in task.waiters:
             if not waiter.has_meta and waiter.index is None:
-                self._counters.replies += 1
-                self._out.append(new_reply(waiter.envelope, body, None))
+                self.c_send(waiter, body)
                 continue
             answer = whole_of(waiter, body, task.encoding)
             if waiter.has_meta:
                 answer = with_told(answer, id, label, &told, task.encoding)
-            self._counters.replies += 1
-            self._out.append(new_reply(waiter.envelope, answer, waiter.index))
+            self.c_send(waiter, answer)
         self.c_close(task)
+
+    cdef void c_send(self, Request waiter, bytes body) except *:
+        self._counters.replies += 1
+        self._out.append(new_reply(waiter.envelope, body, waiter.index))
 
     cdef Remembered c_remember(self, Task task, bytes body, double now):
         cdef Remembered entry = Remembered.__new__(Remembered)
@@ -279,8 +281,7 @@ cdef class Flow:
         body = whole_of(waiter, body, encoding)
         if meta is not None and waiter.has_meta:
             body = _with_meta(body, meta, encoding)
-        self._counters.replies += 1
-        self._out.append(new_reply(waiter.envelope, body, waiter.index))
+        self.c_send(waiter, body)
 
     def close(self, Task task):
         self.c_close(task)

@@ -11,11 +11,8 @@ cdef class Reception:
     def says(self, WorkerSays event, double now):
         cdef Worker worker = None
         cdef Answers answers = event.answers
-        if answers is not None:
-            self.c_answers(event, answers, now)
-            return
-        message = event.message
-        kind = type(message)
+        message = None if answers is not None else event.message
+        kind = _Results if answers is not None else type(message)
         if kind is not _Hello:
             worker = self._by_peer.get(event.peer)
         if worker is None or worker.key != event.key:
@@ -24,24 +21,11 @@ cdef class Reception:
         if not worker.stale:
             worker.last_heard = now
         if kind is _Results:
-            answers = Answers.__new__(Answers)
-            answers.seq, answers.slots, answers.ahead = message.seq, message.slots, message.ahead
-            answers.items = [answer_of(item) for item in message.items]
-            self.c_results(worker, answers, now)
+            self.c_results(worker, answers_of(message) if answers is None else answers, now)
         elif kind is _Heartbeat:
             self._grant(worker, message.slots, message.ahead, now)
         else:
             self.unusual(worker, message, now)
-
-    cdef int c_answers(self, WorkerSays event, Answers answers, double now) except -1:
-        cdef Worker worker = self._by_peer.get(event.peer)
-        if worker is None or worker.key != event.key:
-            self.introduced(event, now)
-            return 0
-        if not worker.stale:
-            worker.last_heard = now
-        self.c_results(worker, answers, now)
-        return 0
 
     cdef int c_results(self, Worker worker, Answers answers, double now) except -1:
         cdef list items = answers.items

@@ -64,7 +64,7 @@ cdef class Debts:
 
     cdef int _settle(self, Run run, double now) except -1:
         self.runs.settle(run)
-        if not run._has_id:
+        if run._id_key is None:
             return 0
         if run.outcome is None or run.outcome.code not in REMEMBERED:
             self.runs.forget(run)

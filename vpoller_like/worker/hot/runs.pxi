@@ -76,7 +76,6 @@ cdef class Run:
     cdef public long unacknowledged
     # Of the item, which is found there after a while.
     cdef str _method
-    cdef bint _has_id
     # What it is found by where it has an id.
     cdef tuple _id_key
     # The memory that it is in, those before and behind it there, and until when.
@@ -113,7 +112,7 @@ cdef class Run:
         self.outcome = outcome
         self.unacknowledged = unacknowledged
         self._method = item.method
-        self._has_id = item.id is not None
+        self._id_key = id_key_of(item)
 
     @property
     def debts(self):
@@ -224,9 +223,8 @@ cdef class Runs:
         run._method = item.method
         self.waiting[run.key] = run
         known[task] = run
-        run._has_id = id_key is not None
-        if run._has_id:
-            run._id_key = id_key
+        run._id_key = id_key
+        if id_key is not None:
             self._by_id[id_key] = run
         return run
 
@@ -290,9 +288,7 @@ cdef class Runs:
 
     cpdef forget(self, Run run):
         self.settle(run)
-        if run._has_id:
-            if run._id_key is None:
-                run._id_key = id_key_of(run.item)
+        if run._id_key is not None:
             found = self._by_id.pop(run._id_key, None)
             if found is not None and found is not run:
                 self._by_id[run._id_key] = found
