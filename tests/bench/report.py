@@ -15,7 +15,7 @@ from tests.bench.measuring import Sample
 from tests.bench.results import Figure, Results, broker_cpu, p50, rate
 from tests.bench.rows import Row
 from tests.bench.targets import Verdict
-from tests.bench.ways import BASE, DIRECT, OURS_C, OURS_PURE
+from tests.bench.ways import BASE, DIRECT, OURS_C, OURS_PURE, USUAL
 
 #: The load has been at work for so much of the time that it may have been the limit.
 BUSY = 0.9
@@ -73,19 +73,22 @@ def _cells(results: Results, row: Row, way: str) -> Iterator[str]:
 
 def _goals(verdicts: Sequence[Verdict]) -> Table:
     table = Table("target", "row", "way", "", box=None, pad_edge=False)
-    table.add_column("wanted", justify="right")
-    table.add_column("found", justify="right")
+    for heading in ("wanted", "found", "to lean"):
+        table.add_column(heading, justify="right")
     for verdict in verdicts:
         goal = verdict.goal
         word = "met" if verdict.is_met else "[bold]missed"
-        table.add_row(
-            goal.name, goal.row.name, goal.way, word, _bound(verdict), f"{verdict.found:.2f}"
-        )
+        numbers = (_bound(verdict), f"{verdict.found:.2f}", _to_lean(verdict))
+        table.add_row(goal.name, goal.row.name, goal.way, word, *numbers)
     return table
 
 
 def _bound(verdict: Verdict) -> str:
     return f"{'>=' if verdict.goal.at_least else '<='} {verdict.goal.bound:.2f}"
+
+
+def _to_lean(verdict: Verdict) -> str:
+    return "" if verdict.lean is None else f"{verdict.lean:.2f}"
 
 
 def _busy(results: Results) -> Iterator[str]:
@@ -153,9 +156,11 @@ _WRITTEN = (
     _Written("The broker's CPU per request, in microseconds", broker_cpu, 1),
 )
 _WORKERS = {"python": "Python workers", "c": "workers in C"}
-_RATIOS = ("Load", "Size", "``meta``", "``zmq.proxy``", "C", "pure", "vPoller")
+_RATIOS = ("Load", "Size", "``meta``", "``zmq.proxy``", "usual", "C", "pure", "vPoller")
 _DIRECT = ("Workers", "Size", "``meta``", "Requests per second", "x", "p50, us", "x")
-_GOALS = ("Target", "Row", "Transport", "Wanted", "Found", "")
+_GOALS = ("Target", "Row", "Transport", "Wanted", "Found", "", "To lean workers")
+
+_BESIDE = (USUAL, OURS_C, OURS_PURE, original.NAME)
 
 Body = list[list[str]]
 
@@ -177,7 +182,7 @@ def _ratios(results: Results, row: Row, written: _Written) -> list[str]:
     return [
         *(row.load.name, row.size, row.kind),
         _plain(results, row, BASE, written.figure, written.digits),
-        *(_times(results, row, way, written.figure) for way in (OURS_C, OURS_PURE, original.NAME)),
+        *(_times(results, row, way, written.figure) for way in _BESIDE),
     ]
 
 
@@ -207,6 +212,7 @@ def _goal_cells(verdict: Verdict) -> list[str]:
         _bound(verdict),
         f"{verdict.found:.2f}",
         word,
+        _to_lean(verdict),
     ]
 
 

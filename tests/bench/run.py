@@ -31,7 +31,7 @@ from tests.bench.machine import facts  # noqa: E402
 from tests.bench.measuring import Failed, measure  # noqa: E402
 from tests.bench.results import Results  # noqa: E402
 from tests.bench.rows import ONE_REQ, SMALL, Row, Workers, chosen  # noqa: E402
-from tests.bench.ways import DIRECT, OURS, Way  # noqa: E402
+from tests.bench.ways import DIRECT, OURS, USUAL, Way  # noqa: E402
 
 Opening = Callable[[], AbstractContextManager[Way]]
 
@@ -121,6 +121,8 @@ def _openings(
     workers: Workers, built: Programs | None, options: argparse.Namespace
 ) -> Iterator[Opening]:
     yield partial(ways.proxied, workers, built)
+    if workers == "python":
+        yield partial(ways.proxied, workers, built, USUAL)
     yield partial(ways.direct, workers, built)
     for transport, env in ways.transports(options.transport).items():
         yield partial(ways.ours, OURS[transport], workers, built, env)

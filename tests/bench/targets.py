@@ -1,4 +1,8 @@
-"""What the broker is to reach, and whether a run has shown it."""
+"""What the broker is to reach, and whether a run has shown it.
+
+With workers in Python the ratios that are wanted are to ``zmq.proxy`` before REP workers as most
+are written. To the leanest that can be, the same ratios are told, and nothing is promised.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +22,7 @@ from tests.bench.rows import (
     Row,
     Workers,
 )
-from tests.bench.ways import BASE, OURS, OURS_C
+from tests.bench.ways import BASE, OURS, OURS_C, USUAL
 
 
 class Goal(NamedTuple):
@@ -38,10 +42,14 @@ class Goal(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """A goal, and the median ratio that was found."""
+    """A goal, and the median ratio that was found.
+
+    ``lean`` is the one to ``zmq.proxy`` and the leanest workers, where the goal's is to others.
+    """
 
     goal: Goal
     found: float
+    lean: float | None
 
     @property
     def is_met(self) -> bool:
@@ -91,8 +99,15 @@ def verdicts(results: Results) -> list[Verdict]:
     for goal in _goals():
         ratio = results.ratio(goal.row, goal.way, goal.figure, goal.base)
         if ratio is not None:
-            found.append(Verdict(goal, ratio.median))
+            found.append(Verdict(goal, ratio.median, _lean(results, goal)))
     return found
+
+
+def _lean(results: Results, goal: Goal) -> float | None:
+    if goal.base != USUAL:
+        return None
+    ratio = results.ratio(goal.row, goal.way, goal.figure)
+    return None if ratio is None else ratio.median
 
 
 def _goals() -> Iterator[Goal]:
@@ -101,7 +116,8 @@ def _goals() -> Iterator[Goal]:
             for transport, bound in (("c", wanted.with_c), ("pure", wanted.pure)):
                 row = Row(wanted.workers, wanted.load, meta=meta)
                 way = OURS[transport]
-                yield Goal(wanted.name, row, way, wanted.figure, bound, wanted.at_least)
+                base = USUAL if wanted.workers == "python" else BASE
+                yield Goal(wanted.name, row, way, wanted.figure, bound, wanted.at_least, base)
     for workers, load, factor in _FACTORS:
         row = Row(workers, load)
         name = f"vPoller's requests per second, {load.name}"

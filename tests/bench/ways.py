@@ -19,8 +19,10 @@ ROLES = Path(__file__).with_name("bench_roles.py")
 #: Requests that a load fills in.
 BARE = '{"method":"system.echo","data":"@P"}'
 META = '{"method":"system.echo","meta":{"id":"@I","age_ms":0,"deadline_ms":20000},"data":"@P"}'
-#: What the ratios are to.
+#: What the ratios are to: ``zmq.proxy`` and REP workers as lean as can be.
 BASE = "zmq.proxy"
+#: The same with REP workers in Python as most are written. What is wanted is wanted beside these.
+USUAL = "zmq.proxy, usual"
 DIRECT = "direct"
 OURS_C, OURS_PURE = "ours, C", "ours, pure"
 OURS = {"c": OURS_C, "pure": OURS_PURE}
@@ -104,12 +106,13 @@ def _echo(workers: Workers, programs: Programs | None, how: str, endpoint: str) 
 
 
 @contextlib.contextmanager
-def proxied(workers: Workers, programs: Programs | None) -> Iterator[Way]:
+def proxied(workers: Workers, programs: Programs | None, name: str = BASE) -> Iterator[Way]:
     """``zmq.proxy`` between the load and two REP workers."""
     front, back = free_endpoints(2)
-    echo = _echo(workers, programs, "connect", back)
+    lean = _echo(workers, programs, "connect", back)
+    echo = _role("usual", back) if name == USUAL else lean
     with processes([_role("proxy", front, back), *[echo] * PROCESSES]) as (proxy, *others):
-        yield Way(BASE, workers, front, (proxy,), tuple(others))
+        yield Way(name, workers, front, (proxy,), tuple(others))
 
 
 @contextlib.contextmanager

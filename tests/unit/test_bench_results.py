@@ -13,7 +13,7 @@ from tests.bench.report import write_csv, write_rst
 from tests.bench.results import Results, broker_cpu, p50, rate
 from tests.bench.rows import WINDOW, Row, all_rows, chosen
 from tests.bench.targets import verdicts
-from tests.bench.ways import BASE, OURS_C, OURS_PURE
+from tests.bench.ways import BASE, OURS_C, OURS_PURE, USUAL
 
 ROW = Row("python", WINDOW)
 
@@ -25,14 +25,15 @@ def sample(rate: float, broker_cpu: float = 10.0) -> Sample:
 def results(*rounds: tuple[float, float]) -> Results:
     found = Results()
     for base, own in rounds:
-        found.add(ROW, BASE, sample(base))
+        found.add(ROW, BASE, sample(2 * base))
+        found.add(ROW, USUAL, sample(base))
         found.add(ROW, OURS_C, sample(own))
     return found
 
 
 def test_a_ratio_is_the_median_of_each_rounds_own() -> None:
-    ratio = results((100.0, 50.0), (200.0, 160.0), (10.0, 9.0)).ratio(ROW, OURS_C, rate)
-    assert ratio == pytest.approx((0.8, 0.5, 0.9))
+    found = results((100.0, 50.0), (200.0, 160.0), (10.0, 9.0))
+    assert found.ratio(ROW, OURS_C, rate, USUAL) == pytest.approx((0.8, 0.5, 0.9))
 
 
 def test_what_was_not_measured_has_no_ratio() -> None:
@@ -55,6 +56,7 @@ def test_targets_are_met_or_missed_by_the_ratio() -> None:
     assert found["broker CPU, DEALER 64"].is_met
     found = {verdict.goal.name: verdict for verdict in verdicts(results((100.0, 95.0)))}
     assert found["requests per second, Python workers"].is_met
+    assert found["requests per second, Python workers"].lean == pytest.approx(0.475)
 
 
 def test_a_target_that_was_not_measured_is_neither_met_nor_missed() -> None:
@@ -91,12 +93,12 @@ def test_the_figures_are_written(tmp_path: Path) -> None:
     found.add(ROW, original.NAME, None)
     write_csv(found, tmp_path / "results.csv")
     lines = list(csv.DictReader((tmp_path / "results.csv").read_text().splitlines()))
-    assert [line["way"] for line in lines] == [BASE, OURS_C, original.NAME]
-    assert lines[1]["rate x"] == "0.500"
+    assert [line["way"] for line in lines] == [BASE, USUAL, OURS_C, original.NAME]
+    assert lines[2]["rate x"] == "0.250"
     write_rst(found, verdicts(found), {"Date": "today"}, tmp_path / "results.rst")
     text = (tmp_path / "results.rst").read_text()
-    assert '"DEALER 64", "150B", "bare", "100", "0.50", "", "lost"' in text
-    assert '"**missed**"' in text
+    assert '"DEALER 64", "150B", "bare", "200", "0.50", "0.25", "", "lost"' in text
+    assert '"0.50", "**missed**", "0.25"' in text
 
 
 def test_figures_are_taken_out_of_samples() -> None:
