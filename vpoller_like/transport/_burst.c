@@ -219,6 +219,9 @@ typedef struct {
     int skipping;
     /* Of the message that is being taken. */
     PyObject *frames, *user;
+    /* The routing id of the last one: of many messages that are there at once, most come from few
+     * peers, and what is the same object need neither be made nor hashed again. */
+    PyObject *peer;
     /* Messages that a call which failed had ready. */
     PyObject *ready;
 
@@ -247,6 +250,7 @@ socket_forget(Socket *self)
             self->library->msg_close(&self->arrivals[self->head].frame);
     Py_CLEAR(self->frames);
     Py_CLEAR(self->user);
+    Py_CLEAR(self->peer);
     Py_CLEAR(self->ready);
 }
 
@@ -432,6 +436,29 @@ user_of(Library *library, const frame_t *frame)
     return user;
 }
 
+static PyObject *
+bytes_of(Library *library, frame_t *frame)
+{
+    return PyBytes_FromStringAndSize(
+        library->msg_data(frame), (Py_ssize_t)library->msg_size(frame));
+}
+
+/* The routing id that is in the frame; a new reference. */
+static PyObject *
+peer_of(Socket *self, frame_t *frame)
+{
+    Library *library = self->library;
+    size_t size = library->msg_size(frame);
+    if (self->peer == NULL || (size_t)PyBytes_GET_SIZE(self->peer) != size ||
+        memcmp(PyBytes_AS_STRING(self->peer), library->msg_data(frame), size) != 0) {
+        PyObject *peer = bytes_of(library, frame);
+        if (peer == NULL)
+            return NULL;
+        Py_XSETREF(self->peer, peer);
+    }
+    return Py_NewRef(self->peer);
+}
+
 static int
 socket_add_frame(Socket *self, frame_t *frame, int asks_users)
 {
@@ -443,8 +470,8 @@ socket_add_frame(Socket *self, frame_t *frame, int asks_users)
     if (asks_users && self->user == NULL && PyList_GET_SIZE(self->frames) == self->routed)
         if ((self->user = user_of(library, frame)) == NULL)
             return -1;
-    PyObject *bytes = PyBytes_FromStringAndSize(
-        library->msg_data(frame), (Py_ssize_t)library->msg_size(frame));
+    int is_peer = self->routed && PyList_GET_SIZE(self->frames) == 0;
+    PyObject *bytes = is_peer ? peer_of(self, frame) : bytes_of(library, frame);
     if (bytes == NULL)
         return -1;
     int failed = PyList_Append(self->frames, bytes);
@@ -457,20 +484,14 @@ socket_end_message(Socket *self, PyObject *messages, int truncated)
 {
     if (self->user == NULL && (self->user = PyUnicode_New(0, 0)) == NULL)
         return -1;
-    PyObject *fields =
-        PyTuple_Pack(3, self->frames, truncated ? Py_True : Py_False, self->user);
-    if (fields == NULL)
-        return -1;
-    PyObject *arguments = PyTuple_Pack(1, fields);
-    Py_DECREF(fields);
-    if (arguments == NULL)
-        return -1;
-    /* What a NamedTuple's own _make does. */
+    /* A NamedTuple is a tuple with names: its items are set as those of any tuple. */
     PyTypeObject *type = (PyTypeObject *)self->library->message;
-    PyObject *message = PyTuple_Type.tp_new(type, arguments, NULL);
-    Py_DECREF(arguments);
+    PyObject *message = type->tp_alloc(type, 3);
     if (message == NULL)
         return -1;
+    PyTuple_SET_ITEM(message, 0, Py_NewRef(self->frames));
+    PyTuple_SET_ITEM(message, 1, Py_NewRef(truncated ? Py_True : Py_False));
+    PyTuple_SET_ITEM(message, 2, Py_NewRef(self->user));
     int failed = PyList_Append(messages, message);
     Py_DECREF(message);
     if (failed)
