@@ -109,6 +109,15 @@ def test_a_burst_has_a_limit(pair: Pair) -> None:
     assert pair.port._burst == MAX_BURST
 
 
+def test_a_burst_is_halved_while_the_socket_is_not_ready(pair: Pair, burst_kind: str) -> None:
+    pair.port._burst = 8
+    sizes = []
+    for _ in range(5):
+        pair.port.receive(False)
+        sizes.append(pair.port._burst)
+    assert sizes == ([4, 2, 1, 1, 1] if burst_kind == "pure" else [MAX_BURST] * 5)
+
+
 def test_where_nothing_is_ready_nothing_is_tried(pair: Pair) -> None:
     assert pair.port.receive(False) == []
     assert pair.port.receive(True) == []

@@ -65,7 +65,7 @@ cdef class Port:
     def receive(self, bint ready):
         cdef list messages
         if not ready:
-            self._burst = self._first_burst
+            self._burst = max(self._first_burst, self._burst // 2)
             return []
         self.settled = False
         found = self._burst_socket.receive(

@@ -48,13 +48,14 @@ class Port:
         """Take what has arrived, up to the current burst.
 
         ``ready`` is what the poll said of this socket. In pure Python the burst is one
-        message, and doubles for as long as each poll reports more: a lone request is not made
-        to wait for an attempt that finds nothing, and a flood is read in packs. It ends at
+        message, doubles with each poll that reports more, and is halved by each that does not:
+        a lone request is not made to wait for an attempt that finds nothing, and a flood is
+        read in packs, also while two sockets are ready by turns. It ends at
         ``BURST_BYTES``, and amid a message of very many frames, which is read on in the
         next turn.
         """
         if not ready:
-            self._burst = self._first_burst
+            self._burst = max(self._first_burst, self._burst // 2)
             return []
         # Also where that fails, with what it has already received.
         self.settled = False
