@@ -21,7 +21,7 @@ from vpoller_like.protocol.request import parse_head
 
 pytestmark = pytest.mark.skipif(compiled.TWINS.kind != "c", reason="the compiled core is not there")
 
-_NAMES = ("core", "events", "fair_queue", "memory", "quota", "routing", "task", "timetable")
+_NAMES = ("core", "events", "fair_queue", "quota", "routing", "task", "timetable")
 
 
 class Side:
@@ -29,8 +29,8 @@ class Side:
 
     def __init__(self, load: Load) -> None:
         modules: list[Any] = load("broker", *_NAMES, "worker")
-        self.core, self.events, self.fair_queue, self.memory, *rest = modules
-        self.quota, self.routing, self.task, self.timetable, self.worker = rest
+        self.core, self.events, self.fair_queue, self.quota, *rest = modules
+        self.routing, self.task, self.timetable, self.worker = rest
 
     def new_task(self, number: int, share: object = b"", priority: int = 4, due: float = 9) -> Any:
         route = self.routing.Route("m", None, 0.0)
@@ -163,28 +163,6 @@ def test_quotas_let_in_the_same(seed: int) -> None:
             log.append(quota.has_room(share, dice.choice([1, 1024, 3000])))
             log.append((quota.bytes, quota.peak, quota.peak_bytes, quota.most, bool(quota)))
             log.append((dict(quota._requests), dict(quota._bytes)))
-        seen.append(log)
-    assert seen[0] == seen[1]
-
-
-@given(seeds)
-def test_memories_keep_the_same(seed: int) -> None:
-    seen = []
-    for side in BOTH:
-        dice, log, now = random.Random(seed), [], 0.0
-        memory = side.memory.Memory(0.0, 5.0, 5000, 4)
-        for _ in range(30):
-            now += dice.random()
-            key = ("", str(dice.randrange(8)))
-            body = b"x" * dice.choice([0, 900, 6000])
-            memory.put(
-                key,
-                side.memory.Remembered(b"", body, Encoding.JSON, None, now - dice.random(), now),
-            )
-            if dice.random() < 0.3:
-                memory.expire(now)
-            log.append((memory.since, memory.bytes, memory.peak, memory.peak_bytes))
-            log.append((memory.evicted, len(memory), list(memory._entries), key in memory))
         seen.append(log)
     assert seen[0] == seen[1]
 

@@ -218,8 +218,10 @@ class Stage:
         live = Counter(id(task.route) for task in tasks)
         for route in self.core.directory.routes.values():
             assert route.live == live[id(route)]
-        kept = self.core.memory._entries.values()
-        assert self.core.memory.bytes == sum(len(entry.body) + 512 for entry in kept)
+        memory = self.core.memory
+        kept = [memory.get(key) for key in memory]
+        assert memory.bytes == sum(len(entry.body) + 512 for entry in kept if entry)
+        assert len(memory) == sum(1 for entry in kept if entry)
 
     def _check_holders(self, tasks: list[Any]) -> None:
         held = [t for w in self.core.roster.workers.values() for t in w.tasks.values()]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterator
 
 import msgspec
 
@@ -51,6 +52,10 @@ class Memory:
 
     def __len__(self) -> int:
         return len(self._entries)
+
+    def __iter__(self) -> Iterator[Key]:
+        """Yield the keys, the oldest first."""
+        return iter(list(self._order))
 
     def __contains__(self, key: Key) -> bool:
         return key in self._entries

@@ -35,7 +35,7 @@ cdef class Entrance:
             if event.id is not None:
                 mark = self.mark(event.body) if event.mark is None else event.mark
                 key = new_key(event.principal, event.id)
-                if key in self._dispatcher.by_key or key in self._memory._entries:
+                if key in self._dispatcher.by_key or self._memory.c_knows(key[0], key[1]):
                     self.repeated(event, key, mark, now)
                     return
             task = self.begun = self._task(event, key, mark, now)

@@ -186,14 +186,11 @@ cdef class Flow:
     cdef void c_finish(self, Task task, str code, bytes body, double now, long long ran_us) except *:
         cdef Request waiter
         cdef Told told
-        cdef Remembered entry
         label = None if task.worker is None else task.worker.label
         id = None if task.key is None else task.key[1]
         tell(task, ran_us, &told)
         if task.key is not None and code in REMEMBERED:
-            entry = self.c_remember(task, body, now)
-            entry.is_told, entry.told = True, told
-            entry.id, entry.label = id, label
+            self._memory.c_put(task, body, label, &told, now)
         for waiter in task.waiters:
             if not waiter.has_meta and waiter.index is None:
                 self.c_send(waiter, body)
@@ -207,16 +204,6 @@ cdef class Flow:
     cdef void c_send(self, Request waiter, bytes body) except *:
         self._counters.replies += 1
         self._out.append(new_reply(waiter.envelope, body, waiter.index))
-
-    cdef Remembered c_remember(self, Task task, bytes body, double now):
-        cdef Remembered entry = Remembered.__new__(Remembered)
-        entry.keep_mark(task.fingerprint or b"")
-        entry.body = body
-        entry.encoding = task.encoding
-        entry.arrived = task.arrived
-        entry.finished = now
-        self._memory.put(task.key, entry)
-        return entry
 
     cdef void c_close(self, Task task) except *:
         cdef Request waiter
@@ -275,7 +262,9 @@ cdef class Flow:
         self.c_finish(task, code, body, now, -1 if ran_us is None else ran_us)
 
     def remember(self, Task task, bytes body, meta, double now):
-        self.c_remember(task, body, now)._meta = meta
+        mark = task.fingerprint or b""
+        entry = Remembered(mark, body, task.encoding, meta, task.arrived, now)
+        self._memory.put(task.key, entry)
 
     def reply(self, Request waiter, bytes body, meta, encoding):
         body = whole_of(waiter, body, encoding)
