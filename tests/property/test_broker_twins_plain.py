@@ -241,10 +241,10 @@ def test_the_course_goes_everywhere() -> None:
 
 def test_most_are_plain() -> None:
     """Those that are not would be compared with what reads them in Python, too."""
-    gate: Any = None
+    gate = BOTH[0].gate.Gate(BOTH[0].access.Access(), None)
     plain = others = 0
     for seed in range(300):
-        intake = BOTH[0].intake.Intake(BrokerSettings(), gate, gate, lambda _: None)
+        intake = BOTH[0].intake.Intake(BrokerSettings(), gate, None, lambda _: None)
         intake.messages.append(Message([b"c", b"", Writer(seed).body()], False))
         try:
             requests = [r for r in intake.take(False) if r.head.meta and r.head.meta.id]
@@ -269,6 +269,9 @@ def test_a_difference_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
 
 _TWO_THREADS = """
 import sys, threading
+from vpoller_like.broker.access import Access
+from vpoller_like.broker.counters import Counters
+from vpoller_like.broker.gate import Gate
 from vpoller_like.broker.intake import Intake
 from vpoller_like.config import BrokerSettings
 from vpoller_like.protocol.request import fingerprint
@@ -284,15 +287,19 @@ def read(intake, body):
     intake.messages.append(Message([b"c", b"", body], False))
     return [request.mark for request in intake.take(False)]
 
+def new_intake():
+    counters = Counters()
+    return Intake(BrokerSettings(), Gate(Access(), counters), counters, wrong.append)
+
 def read_batches():
-    intake = Intake(BrokerSettings(), None, None, wrong.append)
+    intake = new_intake()
     while not over.is_set():
         if read(intake, b"[" + b",".join(parts) + b"]") != wanted:
             wrong.append("other marks")
 
 thread = threading.Thread(target=read_batches)
 thread.start()
-intake = Intake(BrokerSettings(), None, None, wrong.append)
+intake = new_intake()
 for size in range(1000, 1_000_000, 2000):
     read(intake, b'{"method":"m","z":"%s","meta":{"id":"i"}}' % (b"z" * size))
 over.set()

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from tests.support.core import offer, request_body, safe
 from tests.support.twins import Load, as_they_are, in_python
+from vpoller_like.authorized import Authorized
 from vpoller_like.broker import compiled
 from vpoller_like.config import BrokerSettings
 from vpoller_like.protocol import worker as wire
@@ -34,6 +35,15 @@ ANSWERS = [
     b'{"a":"%b"}' % (b"x" * 500),
     b"\x81\xa1a\x01",
 ]
+
+#: Who may use the broker, and as whom messages come.
+MEMBERS = [
+    Authorized("ann", "a" * 40, "caller", ("m",)),
+    Authorized("bob", "b" * 40, "caller", ("n",)),
+    Authorized("root", "r" * 40, "admin"),
+    Authorized("worker", "w" * 40, "worker"),
+]
+USERS = [*["a" * 40] * 4, "b" * 40, "r" * 40, "w" * 40, "s" * 40, "plain 10.1.2.3", ""]
 
 CODES = [*[""] * 9, "task_failed", "busy", "\u00e9", '"', "x" * 31, "x" * 32, "x" * 33]
 
@@ -113,7 +123,8 @@ def new_loop(side: Side, seed: int) -> Any:
                 limits, now=0.0, epoch=1, new_token=lambda: b"%d" % next(tokens)
             )
             replies: list[Any] = []
-            gate = side.gate.Gate(side.access.Access(), core.counters, lambda: self.now)
+            self.access = side.access.Access(MEMBERS, ["10.1.0.0/16"], ["m"])
+            gate = side.gate.Gate(self.access, core.counters, lambda: self.now)
             intake = side.intake.Intake(limits, gate, core.counters, replies.append)
             self.doors = Doors(self.dice, self.log)
             super().__init__(core, self.doors, intake, replies, lambda: self.now)
@@ -174,10 +185,13 @@ class Course:
                 meta=self.dice.choice([None, {"id": f"id{self.dice.randrange(9)}", "age_ms": 0}]),
             )
             body = self.dice.choice([body, body, body, b"x" * 17_000, b"{", b"", self.batch(body)])
-            frames = [b"c%d" % self.dice.randrange(3), b"", body]
+            # One that it chose itself, or one that a ROUTER gives.
+            peer = self.dice.choice([b"c%d", b"\0abc%d", b"\0abc%d"]) % self.dice.randrange(3)
+            frames = [peer, b"", body]
             if self.dice.random() < 0.5:
                 frames.insert(1, b"%d" % self.dice.randrange(1000))
-            self.loop.doors.frontend.arrived.append(Message(frames, self.dice.random() < 0.1))
+            message = Message(frames, self.dice.random() < 0.1, self.dice.choice(USERS))
+            self.loop.doors.frontend.arrived.append(message)
 
     def batch(self, body: bytes) -> bytes:
         dice = self.dice
@@ -241,7 +255,10 @@ class Course:
     def chance(self) -> None:
         doors, dice = self.loop.doors, self.dice
         doors.other_is_ready = dice.random() < 0.3
+        doors.frontend.asks_users = dice.random() < 0.5
         doors.backend.asks_users = dice.random() < 0.2
+        if dice.random() < 0.1:
+            self.loop.access.renew(dice.sample(MEMBERS, dice.randrange(3)))
         door = dice.choice([doors.frontend_outbox, doors.backend_outbox, doors.admin_outbox])
         door.due = dice.choice([float("inf"), self.loop.now + 0.01, 0.0])
 
@@ -263,7 +280,14 @@ def test_these_are_two() -> None:
 def test_the_course_goes_everywhere() -> None:
     """A course on which nothing happens would find both equal."""
     text = "\n".join(entry for seed in range(20) for entry in Course(BOTH[1], seed).run(60))
-    for sign in ("'gone'", "'full'", "undeliverable", "seldom", "allowed", "\\x82", "True)"):
+    signs = ("'gone'", "'full'", "undeliverable", "seldom", "allowed", "\\x82", "True)")
+    for sign in (
+        *signs,
+        "without a key may ask",
+        "not authorised",
+        "must be left to the broker",
+        "ann",
+    ):
         assert sign in text, sign
 
 

@@ -48,7 +48,7 @@ class Loop(Turn):
         names = dict.fromkeys(("frontend", "backend"), door)
         outboxes = dict.fromkeys(("frontend_outbox", "backend_outbox", "admin_outbox"), outbox)
         doors: Any = SimpleNamespace(poll=None, busy=set(), **names, **outboxes)
-        super().__init__(core, doors, Box(1, 1, 1), [], lambda: 1.0)
+        super().__init__(core, doors, Box(1, 1, 1, {}), [], lambda: 1.0)
 
     def seldom(self, ready: Any) -> None: ...
 

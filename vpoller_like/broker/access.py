@@ -18,6 +18,8 @@ from vpoller_like.protocol.worker import Offer
 _PLAIN = "plain "
 #: The user id of all who come in by a frontend that asks for no key.
 _LOCAL = "local"
+#: Whose leave to ask for which method is kept at most; a key with ``*`` may ask for anything.
+_MANY = 10_000
 #: The doors that ask for keys.
 _DOORS = ("frontend", "backend", "admin")
 
@@ -71,6 +73,8 @@ class Access:
         self._networks = [ipaddress.ip_network(network) for network in networks]
         self._open_methods = Patterns(open_methods)
         self._members = _by_key(members or ())
+        #: As whom a user was let in with a method: what :meth:`principal` would say again.
+        self.let_in: dict[tuple[str, str], str] = {}
 
     @property
     def counts(self) -> dict[str, int]:
@@ -80,6 +84,7 @@ class Access:
     def renew(self, entries: Iterable[Authorized]) -> set[str]:
         """Take another list; return the keys that are gone from it or changed in it."""
         before, self._members = self._members, _by_key(entries)
+        self.let_in.clear()
         return {key for key, member in before.items() if member.entry != self._entry(key)}
 
     def _entry(self, key: str) -> Authorized | None:
@@ -121,6 +126,13 @@ class Access:
 
     def principal(self, user: str, method: str) -> str:
         """Return who asks for ``method``; raise ``Unauthorized`` if that one may not."""
+        found = self._principal(user, method)
+        if len(self.let_in) >= _MANY:
+            self.let_in.clear()
+        self.let_in[user, method] = found
+        return found
+
+    def _principal(self, user: str, method: str) -> str:
         if user.startswith(_PLAIN):
             if not self._open_methods.allow(method):
                 raise Unauthorized(

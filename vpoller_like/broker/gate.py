@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 
 import msgspec
 
@@ -37,6 +38,8 @@ class Gate:
 
     def __init__(self, access: Access, counters: Counters, clock: Clock = monotonic) -> None:
         self._access = access
+        #: As whom users were let in, by user and method; not those with an id of their own choice.
+        self.let_in: Mapping[tuple[str, str], str] = access.let_in
         self._counters = counters
         self._clock = clock
         self._throttle = Throttle()
@@ -60,7 +63,7 @@ class Gate:
         return request
 
     def _require_given_id(self, request: Request, user: str) -> None:
-        if self._access.shows_key(user) and _is_chosen(request.envelope[0]):
+        if self._access.shows_key(user) and is_chosen(request.envelope[0]):
             raise Unauthorized(_CHOSEN, method=request.head.method)
 
     def _refused(self, request: Request, error: Unauthorized) -> Reply:
@@ -71,7 +74,7 @@ class Gate:
         """Return why messages of ``user`` at ``peer`` do not count as a worker's, if so."""
         if not self._access.is_worker(user):
             reason = KEY_REFUSED
-        elif self._access.shows_key(user) and _is_chosen(peer):
+        elif self._access.shows_key(user) and is_chosen(peer):
             reason = _CHOSEN
         else:
             return ""
@@ -111,7 +114,7 @@ def _refusal(request: Request, error: RequestError) -> Reply:
     return Reply(request.envelope, body, request.index)
 
 
-def _is_chosen(peer: bytes) -> bool:
+def is_chosen(peer: bytes) -> bool:
     """Say whether a peer chose its routing id: those that a ROUTER gives are a zero and 32 bits."""
     return len(peer) != 5 or peer[0] != 0
 

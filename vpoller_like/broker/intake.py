@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from vpoller_like.broker.compiled import compiled
 from vpoller_like.broker.counters import Counters
 from vpoller_like.broker.events import Reply, Request
 from vpoller_like.broker.figures import TURN
-from vpoller_like.broker.gate import Gate
+from vpoller_like.broker.gate import Gate, is_chosen
 from vpoller_like.config import BrokerSettings
 from vpoller_like.errors import BadRequest, ProtocolError, TooLarge
 from vpoller_like.protocol import batch
@@ -27,13 +27,20 @@ class Inbox(ABC):
     """What has come from clients and has not been read; a subclass answers what is no request.
 
     A message has a body of ``max_request`` bytes at most, and ``max_frames`` before it; a batch
-    has ``max_batch`` requests.
+    has ``max_batch`` requests. ``let_in`` says as whom a user was let in with a method before.
     """
 
-    def __init__(self, max_request: int, max_frames: int, max_batch: int) -> None:
+    def __init__(
+        self,
+        max_request: int,
+        max_frames: int,
+        max_batch: int,
+        let_in: Mapping[tuple[str, str], str],
+    ) -> None:
         self._max_request = max_request
         self._max_frames = max_frames
         self._max_batch = max_batch
+        self._let_in = let_in
         #: What has arrived and has not been read.
         self.messages: deque[Message] = deque()
 
@@ -42,27 +49,40 @@ class Inbox(ABC):
         requests: list[Request] = []
         messages = self.messages
         while messages and len(requests) < TURN:
-            if not asks_users:
-                self._take_usual(requests)
-                if not messages or len(requests) >= TURN:
-                    break
+            self._take_usual(requests, asks_users)
+            if not messages or len(requests) >= TURN:
+                break
             requests.extend(self.unusual(messages.popleft(), asks_users))
         return requests
 
-    def _take_usual(self, requests: list[Request]) -> None:
+    def _take_usual(self, requests: list[Request], asks_users: bool) -> None:
         """Move to ``requests`` those with nothing wrong, alone or in batches; up to any other."""
         messages = self.messages
         limits = self._max_request, self._max_frames, self._max_batch
         while messages and len(requests) < TURN:
             message = messages[0]
             found = read(message.frames, message.truncated, *limits)
-            if isinstance(found, Request):
+            if isinstance(found, Request) and not asks_users:
                 requests.append(found)
-            elif isinstance(found, list) and all(isinstance(part, Request) for part in found):
-                requests += [part for part in found if isinstance(part, Request)]
             else:
-                return
+                parts = found if isinstance(found, list) else [found]
+                usual = [part for part in parts if isinstance(part, Request)]
+                if asks_users:
+                    usual = self._with_principals(usual, message.user)
+                if len(usual) < len(parts):
+                    return
+                requests += usual
             messages.popleft()
+
+    def _with_principals(self, requests: Sequence[Request], user: str) -> list[Request]:
+        """Return those of ``user``'s that are like others which were let in before."""
+        found = []
+        for request in requests:
+            principal = self._let_in.get((user, request.head.method))
+            if principal is not None and not is_chosen(request.envelope[0]):
+                envelope, body, head = request.envelope, request.body, request.head
+                found.append(Request(envelope, body, head, principal, request.index))
+        return found
 
     @abstractmethod
     def unusual(self, message: Message, asks_users: bool) -> Iterable[Request]:
@@ -82,7 +102,7 @@ class Intake(Inbox):
         counters: Counters,
         reply: Callable[[Reply], object],
     ) -> None:
-        super().__init__(settings.max_request, settings.max_frames, settings.max_batch)
+        super().__init__(settings.max_request, settings.max_frames, settings.max_batch, gate.let_in)
         self._gate = gate
         self._counters = counters
         self._reply = reply
@@ -92,9 +112,9 @@ class Intake(Inbox):
         limits = self._max_request, self._max_frames, self._max_batch
         found = read(message.frames, message.truncated, *limits)
         parts = found if isinstance(found, list) else [found]
-        return self._let_in(parts, message.user, asks_users)
+        return self._judged(parts, message.user, asks_users)
 
-    def _let_in(
+    def _judged(
         self, found: Iterable[Request | Reply], user: str, asks_users: bool
     ) -> Iterator[Request]:
         for part in found:

@@ -1,11 +1,19 @@
 cdef class Inbox:
     cdef readonly Py_ssize_t _max_request, _max_frames, _max_batch
     cdef readonly object messages
+    cdef dict _let_in
 
-    def __init__(self, Py_ssize_t max_request, Py_ssize_t max_frames, Py_ssize_t max_batch):
+    def __init__(
+        self,
+        Py_ssize_t max_request,
+        Py_ssize_t max_frames,
+        Py_ssize_t max_batch,
+        dict let_in not None,
+    ):
         self._max_request = max_request
         self._max_frames = max_frames
         self._max_batch = max_batch
+        self._let_in = let_in
         self.messages = deque()
 
     def take(self, bint asks_users):
@@ -15,30 +23,47 @@ cdef class Inbox:
         cdef list requests = []
         messages = self.messages
         while messages and len(requests) < TURN:
-            if not asks_users:
-                self._take_usual(requests)
-                if not messages or len(requests) >= TURN:
-                    break
+            self._take_usual(requests, asks_users)
+            if not messages or len(requests) >= TURN:
+                break
             requests.extend(self.unusual(messages.popleft(), asks_users))
         return requests
 
-    cdef int _take_usual(self, list requests) except -1:
+    cdef int _take_usual(self, list requests, bint asks_users) except -1:
+        cdef Py_ssize_t count
         messages = self.messages
         while messages and len(requests) < TURN:
-            if not self._take_one(messages[0], requests):
+            count = len(requests)
+            message = messages[0]
+            if not isinstance(message, tuple):
+                raise TypeError("a message is a tuple")
+            if not self._take_one(<tuple>message, requests):
+                return 0
+            if asks_users and not self._give_principals((<tuple>message)[2], requests, count):
+                # Of a batch they are asked about again, all of them.
+                del requests[count:]
                 return 0
             messages.popleft()
         return 0
 
-    cdef bint _take_one(self, message, list requests) except -1:
+    cdef bint _give_principals(self, user, list requests, Py_ssize_t at) except -1:
+        """Do so with those from number ``at`` on; say whether all were let in before."""
+        cdef Request request
+        for at in range(at, len(requests)):
+            request = requests[at]
+            principal = self._let_in.get((user, request.method))
+            if principal is None or is_chosen(request.envelope[0]):
+                return False
+            request.principal = principal
+        return True
+
+    cdef bint _take_one(self, tuple message, list requests) except -1:
         """Read ``message`` if it is one request, or a batch, in JSON; say whether it is."""
-        if not isinstance(message, tuple):
-            raise TypeError("a message is a tuple")
-        cdef list frames = (<tuple>message)[0]
+        cdef list frames = message[0]
         cdef Py_ssize_t count = len(frames)
         cdef bytes body, empty
         cdef tuple envelope
-        if (<tuple>message)[1] or count < 3 or count > 4 or count - 2 > self._max_frames:
+        if message[1] or count < 3 or count > 4 or count - 2 > self._max_frames:
             return False
         empty, body = frames[count - 2], frames[count - 1]
         if len(empty) or not 0 < len(body) <= self._max_request:
@@ -100,6 +125,10 @@ cdef class Inbox:
         for index in range(len(heads)):
             add_request(envelope, bytes_of(elements[index]), heads[index], index, requests)
         return True
+
+
+cdef bint is_chosen(bytes peer) noexcept:
+    return len(peer) != 5 or (<const unsigned char *>peer)[0]
 
 
 cdef bint take_plain(tuple envelope, bytes body, list requests) except -1:
