@@ -36,6 +36,8 @@ ANSWERS = [
     b"\x81\xa1a\x01",
 ]
 
+#: Bytes of a request: two of them may not fit into one pack.
+MAX_REQUEST = 80_000
 #: Who may use the broker, and as whom messages come.
 MEMBERS = [
     Authorized("ann", "a" * 40, "caller", ("m",)),
@@ -115,7 +117,7 @@ def new_loop(side: Side, seed: int) -> Any:
                 max_in_flight=30,
                 queue_length=20,
                 max_reply=2048,
-                max_request=16_384,
+                max_request=MAX_REQUEST,
                 max_batch=350,
             )
             tokens = itertools.count()
@@ -180,11 +182,9 @@ class Course:
 
     def ask(self) -> None:
         for _ in range(self.dice.randrange(5)):
-            body = request_body(
-                self.dice.choice(["m", "n"]),
-                meta=self.dice.choice([None, {"id": f"id{self.dice.randrange(9)}", "age_ms": 0}]),
-            )
-            body = self.dice.choice([body, body, body, b"x" * 17_000, b"{", b"", self.batch(body)])
+            body = self.request()
+            odd = [b"x" * (MAX_REQUEST + 1), b"{", b"", self.batch(body)]
+            body = self.dice.choice([body, body, body, *odd])
             # One that it chose itself, or one that a ROUTER gives.
             peer = self.dice.choice([b"c%d", b"\0abc%d", b"\0abc%d"]) % self.dice.randrange(3)
             frames = [peer, b"", body]
@@ -193,9 +193,20 @@ class Course:
             message = Message(frames, self.dice.random() < 0.1, self.dice.choice(USERS))
             self.loop.doors.frontend.arrived.append(message)
 
+    def request(self) -> bytes:
+        dice = self.dice
+        # Each size of text has a head of its own in TASKS.
+        id = f"id{dice.randrange(9)}" * dice.choice([1, 1, 1, 12])
+        return request_body(
+            dice.choice(["m", "n"]),
+            meta=dice.choice([None, {"id": id, "age_ms": 0}]),
+            **dice.choice([{}, {}, {"hostname": dice.choice(["h", "h" * 31, "\u00e9" * 16])}]),
+            **dice.choice([{}, {}, {"x": "x" * dice.choice([180, 300, 70_000])}]),
+        )
+
     def batch(self, body: bytes) -> bytes:
         dice = self.dice
-        parts = [body] * dice.choice([1, 2, 3, 300, 400])
+        parts = [body] * dice.choice([1, 2, 3, 300, 400] if len(body) < 1000 else [1, 2])
         if dice.random() < 0.3:
             odd = [b'{"method":1}', b"[]", b"{", b'{"method":"\xff"}', b'{"method":"m","x":"\xff"}']
             parts.insert(dice.randrange(len(parts)), dice.choice(odd))
@@ -272,6 +283,28 @@ def test_turns_send_and_wait_the_same(seed: int) -> None:
     assert len(ours) == len(theirs)
 
 
+def test_many_tasks_go_in_one_message() -> None:
+    """Their number has a head of its own, too; and so has that of more than a byte."""
+    seen = []
+    for side in BOTH:
+        course = Course(side, 0)
+        loop, doors = course.loop, course.loop.doors
+        loop.now += 1.0
+        # What is sent is taken.
+        doors.backend._dice = SimpleNamespace(choice=lambda fates: fates[0])
+        hello = wire.Hello(1, "w", "instance", 1 << 40, 7, 2, 100, [offer(safe("m"), "n")])
+        doors.backend.arrived.append(Message([b"w", *wire.encode(hello)], False))
+        loop.turn()
+        parts = [request_body("m")] * 24
+        doors.frontend.arrived.append(
+            Message([b"c", b"", join_requests(parts, Encoding.JSON)], False)
+        )
+        loop.turn()
+        seen.append([repr(entry) for entry in loop.log])
+    assert seen[0] == seen[1]
+    assert "\\x92\\xcf\\x00\\x00\\x01\\x00\\x00\\x00\\x00\\x00\\xdc\\x00\\x18" in "".join(seen[0])
+
+
 def test_these_are_two() -> None:
     assert BOTH[0].turn.Turn.__module__.endswith("_hot")
     assert BOTH[1].turn.Turn.__module__.endswith("turn")
@@ -281,6 +314,8 @@ def test_the_course_goes_everywhere() -> None:
     """A course on which nothing happens would find both equal."""
     text = "\n".join(entry for seed in range(20) for entry in Course(BOTH[1], seed).run(60))
     signs = ("'gone'", "'full'", "undeliverable", "seldom", "allowed", "\\x82", "True)")
+    # Heads of TASKS' texts and bytes, of each size.
+    signs += ("\\xd9$", "\\xc4", "\\xc5\\x01", "\\xc6\\x00\\x01")
     for sign in (
         *signs,
         "without a key may ask",

@@ -4,8 +4,8 @@
 
 Each class here does what the class of the same name does that is written in Python, to the letter;
 read that one for the what and the why. See ``compiled.py``. The parts in ``hot`` are named as the
-Python files are, but for those that read and write texts (``plain``, ``answers``, ``told``); here
-is what they share. What is different is how it is kept: times and counts are C's numbers, and a
+Python files are, but for those that read and write texts (``plain``, ``answers``, ``tasks``,
+``told``); here is what they share. What is different is how it is kept: times and counts are C's numbers, and a
 line of waiting tasks, or of workers, is a chain that goes through the tasks, or the workers,
 themselves.
 """
@@ -23,6 +23,7 @@ cdef extern from "Python.h":
     void *PyUnicode_DATA(object text)
     str PyUnicode_DecodeASCII(const char *text, Py_ssize_t size, const char *errors)
     void PyObject_GC_UnTrack(void *thing)
+    const char *PyUnicode_AsUTF8AndSize(object text, Py_ssize_t *size) except NULL
 
 import heapq
 import msgspec
@@ -57,14 +58,12 @@ from vpoller_like.protocol.reply import ReplyMeta, failure, is_envelope, with_me
 from vpoller_like.protocol.request import DEFAULT_PRIORITY as _DEFAULT_PRIORITY, Head, new_json_mark
 from vpoller_like.protocol.worker import (
     COMMANDS,
-    Assignment,
     Heartbeat,
     Hello,
     Results,
     Tasks,
     encode as _encode,
     frame_reader,
-    write,
 )
 from vpoller_like.transport.message import DONE as _SENT
 
@@ -75,7 +74,6 @@ cdef object QUEUED = State.QUEUED
 cdef object RUNNING = State.RUNNING
 cdef object DONE = State.DONE
 cdef object _JSON = JSON
-cdef object _Assignment = Assignment
 cdef object _ReplyMeta = ReplyMeta
 cdef object _encoding_of = encoding_of
 cdef object _is_envelope = is_envelope
@@ -112,15 +110,15 @@ cdef Py_ssize_t MAX_PACK = _MAX_PACK
 cdef object _Heartbeat = Heartbeat
 cdef object _Hello = Hello
 cdef object _Results = Results
-cdef object _Tasks = Tasks
 cdef object SENT = _SENT
 cdef bytes RESULTS_BYTE = COMMANDS[Results]
 cdef bytes TASKS_BYTE = COMMANDS[Tasks]
 cdef object _read_results = frame_reader(Results)
-cdef object _write = write
+cdef object _read_tasks = frame_reader(Tasks)
 
 include "hot/plain.pxi"
 include "hot/answers.pxi"
+include "hot/tasks.pxi"
 include "hot/events.pxi"
 include "hot/counters.pxi"
 include "hot/quota.pxi"

@@ -165,12 +165,17 @@ cdef Reply new_reply(tuple envelope, bytes body, index):
 cdef class Give:
     cdef readonly bytes peer
     cdef readonly object session
-    cdef readonly list items
+    cdef Pack pack
 
     def __init__(self, bytes peer, session, list items):
         self.peer = peer
         self.session = session
-        self.items = items
+        self.pack = Pack.__new__(Pack)
+        self.pack.add_items(items)
+
+    @property
+    def items(self):
+        return self.pack.items()
 
     cdef tuple _fields(self):
         return (self.peer, self.session, self.items)
@@ -182,3 +187,11 @@ cdef class Give:
 
     def __repr__(self):
         return f"Give(peer={self.peer!r}, session={self.session!r}, items={self.items!r})"
+
+
+cdef Give new_give(bytes peer, session, Pack pack):
+    cdef Give give = Give.__new__(Give)
+    give.peer = peer
+    give.session = session
+    give.pack = pack
+    return give

@@ -116,6 +116,7 @@ cdef class Flow:
     cdef void c_give(self, Worker worker, Task task, double now) except *:
         cdef Route route = task.route
         cdef Py_ssize_t free
+        cdef Pack pack = worker.giving
         task.state = RUNNING
         task.worker = worker
         task.attempt += 1
@@ -128,7 +129,9 @@ cdef class Flow:
             principal, name = "", None
         else:
             principal, name = task.key
-        assignment = _Assignment(
+        if pack is None:
+            pack = Pack.__new__(Pack)
+        pack.add(
             task.number,
             task.attempt,
             route.method,
@@ -136,14 +139,12 @@ cdef class Flow:
             principal,
             name,
             task.fingerprint,
-            b"" if task.body is None else task.body,
+            task.body,
         )
         if worker.giving is None:
-            worker.giving = [assignment]
+            worker.giving = pack
             self.giving.append(worker)
-            self._out.append(Give(worker.peer, worker.session, worker.giving))
-        else:
-            worker.giving.append(assignment)
+            self._out.append(new_give(worker.peer, worker.session, pack))
 
     cdef void c_end_round(self) except *:
         cdef Worker worker

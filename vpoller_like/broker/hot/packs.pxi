@@ -55,39 +55,26 @@ cdef class Packs:
 
     cpdef int add(self, Give give) except -1:
         cdef tuple key = (give.peer, give.session)
-        items = self.open.get(key)
-        self.open[key] = give.items if items is None else <list?>items + give.items
+        cdef Pack known = self.open.get(key)
+        self.open[key] = give.pack if known is None else known.joined(give.pack)
         return 0
 
     def withdraw(self, peer):
         from vpoller_like.broker.packs import attempts
 
         sessions = [key for key in self.open if key[0] == peer]
-        return [attempt for key in sessions for attempt in attempts(self.open.pop(key))]
+        packs = [<Pack>self.open.pop(key) for key in sessions]
+        return [attempt for pack in packs for attempt in attempts((<Pack>pack).items())]
 
-    cpdef list take(self):
+    def take(self):
+        return [(peer, _read_tasks(frame)) for peer, frame in self.c_take()]
+
+    cdef list c_take(self):
+        """Return the frames of the packs with their workers' routing ids, and begin anew."""
         cdef list taken = []
-        cdef list items
+        cdef Pack pack
         packs, self.open = self.open, {}
-        for (peer, session), items in (<dict>packs).items():
-            if len(items) == 1:
-                taken.append((peer, _Tasks(session, items)))
-                continue
-            for part in cut(items):
-                taken.append((peer, _Tasks(session, part)))
+        for (peer, session), pack in (<dict>packs).items():
+            for frame in pack.frames(session):
+                taken.append((peer, frame))
         return taken
-
-
-cdef list cut(list items):
-    """Cut ``items`` so that a part closes when its bodies reach ``MAX_PACK`` bytes."""
-    cdef Py_ssize_t filled = 0
-    cdef list part = []
-    cdef list parts = [part]
-    for item in items:
-        if filled >= MAX_PACK:
-            part = []
-            parts.append(part)
-            filled = 0
-        part.append(item)
-        filled += len(item.body)
-    return parts

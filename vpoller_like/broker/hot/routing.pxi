@@ -128,7 +128,7 @@ cdef class Pool:
     cpdef Worker find(self, method, double pace):
         cdef Worker last = self._last
         if last is not None and last.giving is not None and pace:
-            if len(last.giving) * pace < SPELL and has_room(last) and method in self._retry_safe:
+            if last.giving.count * pace < SPELL and has_room(last) and method in self._retry_safe:
                 return last
         if self.free.first != NULL:
             self._last = self.free.turn()

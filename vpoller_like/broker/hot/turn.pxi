@@ -138,9 +138,9 @@ cdef class Turn:
         return 0
 
     cdef int _c_send_packs(self) except -1:
-        for peer, tasks in self._packs.take():
-            if not self._c_tell((peer, TASKS_BYTE, _write(tasks))):
-                self._gone.keep(peer, self._attempts(tasks.items))
+        for peer, frame in self._packs.c_take():
+            if not self._c_tell((peer, TASKS_BYTE, frame)):
+                self._gone.keep(peer, self._attempts(_read_tasks(frame).items))
         return 0
 
     cdef bint _c_tell(self, tuple frames) except -1:

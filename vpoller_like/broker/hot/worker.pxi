@@ -9,7 +9,8 @@ cdef class Worker:
     cdef public object pid, session
     cdef public Pool pool
     cdef public bint draining, stale
-    cdef public list giving
+    # What it is given in this round.
+    cdef Pack giving
     cdef public long long ack, acked
     cdef public double ack_due, last_heard
     # Where it is among those of its pool that have room: the ones before and behind it.
