@@ -73,7 +73,8 @@ class Access:
         self._networks = [ipaddress.ip_network(network) for network in networks]
         self._open_methods = Patterns(open_methods)
         self._members = _by_key(members or ())
-        #: As whom a user was let in with a method: what :meth:`principal` would say again.
+        #: As whom a user was let in with a method: what :meth:`principal` would say again. Others
+        #: hold it, too: it is cleared, and never another one.
         self.let_in: dict[tuple[str, str], str] = {}
 
     @property

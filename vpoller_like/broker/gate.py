@@ -38,7 +38,8 @@ class Gate:
 
     def __init__(self, access: Access, counters: Counters, clock: Clock = monotonic) -> None:
         self._access = access
-        #: As whom users were let in, by user and method; not those with an id of their own choice.
+        #: As whom users were let in, by user and method. Who has a routing id of his own choice is
+        #: to be judged again all the same.
         self.let_in: Mapping[tuple[str, str], str] = access.let_in
         self._counters = counters
         self._clock = clock

@@ -61,28 +61,27 @@ class Inbox(ABC):
         limits = self._max_request, self._max_frames, self._max_batch
         while messages and len(requests) < TURN:
             message = messages[0]
+            if asks_users and is_chosen(message.frames[0]):
+                return
             found = read(message.frames, message.truncated, *limits)
             if isinstance(found, Request) and not asks_users:
                 requests.append(found)
             else:
                 parts = found if isinstance(found, list) else [found]
-                usual = [part for part in parts if isinstance(part, Request)]
-                if asks_users:
-                    usual = self._with_principals(usual, message.user)
-                if len(usual) < len(parts):
+                usual = [self._usual(part, message.user, asks_users) for part in parts]
+                if None in usual:
                     return
-                requests += usual
+                requests += filter(None, usual)
             messages.popleft()
 
-    def _with_principals(self, requests: Sequence[Request], user: str) -> list[Request]:
-        """Return those of ``user``'s that are like others which were let in before."""
-        found = []
-        for request in requests:
-            principal = self._let_in.get((user, request.head.method))
-            if principal is not None and not is_chosen(request.envelope[0]):
-                envelope, body, head = request.envelope, request.body, request.head
-                found.append(Request(envelope, body, head, principal, request.index))
-        return found
+    def _usual(self, part: Request | Reply, user: str, asks_users: bool) -> Request | None:
+        """Return a request that is right, and like others of ``user``'s that were let in before."""
+        if not isinstance(part, Request) or not asks_users:
+            return part if isinstance(part, Request) else None
+        principal = self._let_in.get((user, part.head.method))
+        if principal is None:
+            return None
+        return Request(part.envelope, part.body, part.head, principal, part.index)
 
     @abstractmethod
     def unusual(self, message: Message, asks_users: bool) -> Iterable[Request]:

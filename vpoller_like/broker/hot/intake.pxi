@@ -37,6 +37,8 @@ cdef class Inbox:
             message = messages[0]
             if not isinstance(message, tuple):
                 raise TypeError("a message is a tuple")
+            if asks_users and is_chosen((<tuple>message)[0][0]):
+                return 0
             if not self._take_one(<tuple>message, requests):
                 return 0
             if asks_users and not self._give_principals((<tuple>message)[2], requests, count):
@@ -46,13 +48,14 @@ cdef class Inbox:
             messages.popleft()
         return 0
 
-    cdef bint _give_principals(self, user, list requests, Py_ssize_t at) except -1:
-        """Do so with those from number ``at`` on; say whether all were let in before."""
+    cdef bint _give_principals(self, user, list requests, Py_ssize_t first) except -1:
+        """Do so with those from ``first`` on; say whether their like was let in before."""
         cdef Request request
-        for at in range(at, len(requests)):
-            request = requests[at]
+        cdef Py_ssize_t index
+        for index in range(first, len(requests)):
+            request = requests[index]
             principal = self._let_in.get((user, request.method))
-            if principal is None or is_chosen(request.envelope[0]):
+            if principal is None:
                 return False
             request.principal = principal
         return True
@@ -127,7 +130,7 @@ cdef class Inbox:
         return True
 
 
-cdef bint is_chosen(bytes peer) noexcept:
+cdef bint is_chosen(bytes peer) except -1:
     return len(peer) != 5 or (<const unsigned char *>peer)[0]
 
 

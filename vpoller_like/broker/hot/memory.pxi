@@ -50,7 +50,13 @@ cdef class Remembered:
     cdef readonly double arrived, finished
 
     def __init__(
-        self, bytes fingerprint not None, bytes body, encoding, meta, double arrived, double finished
+        self,
+        bytes fingerprint not None,
+        bytes body not None,
+        encoding,
+        meta,
+        double arrived,
+        double finished,
     ):
         self.fingerprint = fingerprint
         self.body = body
@@ -111,16 +117,16 @@ cdef class Memory:
         return None if record == NULL else remembered(record, key)
 
     def put(self, tuple key not None, Remembered entry not None):
-        cdef Record *known = self._find(key[0], key[1])
-        if known != NULL:
-            self.bytes -= known.body_size + REMEMBERED_BYTES
-            drop_references(known)
+        cdef Record *record = self._find(key[0], key[1])
+        if record != NULL:
+            self.bytes -= record.body_size + REMEMBERED_BYTES
+            drop_references(record)
         else:
-            known = self._append(key, 0)
-        keep(&known.odd, entry)
-        known.arrived, known.finished = entry.arrived, entry.finished
-        known.body_size = len(entry.body)
-        self._grown(known)
+            record = self._append(key, 0)
+        keep(&record.odd, entry)
+        record.arrived, record.finished = entry.arrived, entry.finished
+        record.body_size = len(entry.body)
+        self._grown(record)
 
     cdef int c_put(self, Task task, bytes body, label, const Told *told, double now) except -1:
         """Remember what ``task`` is answered with, and what is told with it."""
@@ -182,7 +188,9 @@ cdef class Memory:
             self.peak_bytes = size
 
     cdef void _make_room(self) noexcept:
-        while self.bytes > self._max_bytes or self._count > self._max_count:
+        while self._oldest != NULL and (
+            self.bytes > self._max_bytes or self._count > self._max_count
+        ):
             self._drop_oldest()
         if self.bytes > self.peak_bytes:
             self.peak_bytes = self.bytes
@@ -212,7 +220,7 @@ cdef class Memory:
         else:
             keep(&record.key, key)
         self._arena.live += 1
-        enter(self._places, self._mask, record)
+        enter(self._places, self._mask, record.hash, record)
         if self._oldest == NULL:
             self._oldest = record
         else:
@@ -241,12 +249,13 @@ cdef class Memory:
     cdef int _widen(self) except -1:
         cdef size_t mask = 2 * self._mask + 1
         cdef Place *places = <Place *>PyMem_Calloc(mask + 1, sizeof(Place))
-        cdef Record *record = self._oldest
+        cdef size_t at
         if places == NULL:
             raise MemoryError
-        while record != NULL:
-            enter(places, mask, record)
-            record = record.younger
+        # Without a look at the records, which are cold.
+        for at in range(self._mask + 1):
+            if self._places[at].record != NULL:
+                enter(places, mask, self._places[at].hash, self._places[at].record)
         PyMem_Free(self._places)
         self._places, self._mask = places, mask
         return 0
@@ -266,12 +275,13 @@ cdef class Memory:
 
 # The table: a record lies at its hash, or in the next free place behind.
 
-cdef void enter(Place *places, size_t mask, Record *record) noexcept:
-    cdef size_t at = record.hash & mask
+cdef void enter(
+    Place *places, size_t mask, unsigned long long hash, Record *record
+) noexcept:
+    cdef size_t at = hash & mask
     while places[at].record != NULL:
         at = (at + 1) & mask
-    places[at].hash = record.hash
-    places[at].record = record
+    places[at].hash, places[at].record = hash, record
 
 
 cdef void leave(Place *places, size_t mask, Record *record) noexcept:
