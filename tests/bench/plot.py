@@ -10,9 +10,14 @@ from typing import Any
 from tests.bench import original
 from tests.bench.results import Figure, Results, broker_cpu, p50, rate
 from tests.bench.rows import SMALL, Row
-from tests.bench.ways import OURS_C, OURS_PURE
+from tests.bench.ways import OURS_C, OURS_PURE, USUAL
 
-COLOURS = {OURS_C: "#1f6f8b", OURS_PURE: "#99c4cf", original.NAME: "#d08c60"}
+COLOURS = {
+    OURS_C: "#1f6f8b",
+    OURS_PURE: "#99c4cf",
+    USUAL: "#b0b0b0",
+    original.NAME: "#d08c60",
+}
 #: What is drawn, and where its bars end; what is beyond is written at them.
 PANELS: tuple[tuple[str, Figure, float], ...] = (
     ("requests per second\n(more is better)", rate, 2.0),
@@ -39,8 +44,9 @@ def draw(results: Results, facts: Mapping[str, str], path: Path) -> None:
     axes[0][0].set_yticks(range(len(rows)), [_label(row) for row in rows], fontsize=8)
     axes[0][0].set_ylim(len(rows) - 0.5, -0.5)
     handles, labels = axes[0][0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="upper right", fontsize=8, ncols=3)
-    figure.suptitle(f"As a multiple of zmq.proxy, {facts['Date']}", fontsize=11, x=0.02, ha="left")
+    figure.legend(handles, labels, loc="upper right", fontsize=8, ncols=len(COLOURS))
+    title = f"As a multiple of zmq.proxy with lean workers, {facts['Date']}"
+    figure.suptitle(title, fontsize=11, x=0.02, ha="left")
     figure.text(0.02, 0.01, f"{facts['Processor']}; {facts['Versions']}", fontsize=7)
     figure.tight_layout(rect=(0, 0.02, 1, 0.97))
     figure.savefig(path, dpi=110, metadata={"Software": None})
@@ -69,7 +75,7 @@ def _panel(
         for at, row in enumerate(rows):
             ratio = results.ratio(row, way, wanted)
             if ratio is not None:
-                places.append(at + (number - 1) * thick)
+                places.append(at + (number - (len(COLOURS) - 1) / 2) * thick)
                 lengths.append(ratio.median)
         axis.barh(places, [min(longest, x) for x in lengths], thick, color=colour, label=way)
         for place, length in zip(places, lengths, strict=True):
