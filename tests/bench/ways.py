@@ -109,8 +109,7 @@ def _echo(workers: Workers, programs: Programs | None, how: str, endpoint: str) 
 def proxied(workers: Workers, programs: Programs | None, name: str = BASE) -> Iterator[Way]:
     """``zmq.proxy`` between the load and two REP workers."""
     front, back = free_endpoints(2)
-    lean = _echo(workers, programs, "connect", back)
-    echo = _role("usual", back) if name == USUAL else lean
+    echo = _echo(workers, programs, "usual" if name == USUAL else "connect", back)
     with processes([_role("proxy", front, back), *[echo] * PROCESSES]) as (proxy, *others):
         yield Way(name, workers, front, (proxy,), tuple(others))
 

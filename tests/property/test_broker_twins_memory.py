@@ -125,13 +125,12 @@ def test_memories_keep_the_same(seed: int, keys: int) -> None:
 def test_the_same_of_thousands_is_kept() -> None:
     seen = []
     for side in BOTH:
-        course = Course(side, 1, 1)
-        course.memory = side.memory.Memory(0.0, 5.0, 64 << 20, 2500)
+        memory = side.memory.Memory(0.0, 5.0, 64 << 20, 2500)
         for number in range(6000):
             entry = side.memory.Remembered(b"", b"", Encoding.JSON, None, 0.0, 0.0)
-            course.memory.put(("", str(number)), entry)
-        kept = [n for n in range(6000) if ("", str(n)) in course.memory]
-        seen.append((kept, list(course.memory), course.memory.bytes))
+            memory.put(("", str(number)), entry)
+        kept = [n for n in range(6000) if ("", str(n)) in memory]
+        seen.append((kept, list(memory), memory.bytes))
     assert seen[0] == seen[1]
     assert seen[0][0] == list(range(3500, 6000))
     assert seen[0][2] == 2500 * REMEMBERED_BYTES

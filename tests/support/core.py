@@ -219,9 +219,9 @@ class Stage:
         for route in self.core.directory.routes.values():
             assert route.live == live[id(route)]
         memory = self.core.memory
-        kept = [memory.get(key) for key in memory]
-        assert memory.bytes == sum(len(entry.body) + 512 for entry in kept if entry)
-        assert len(memory) == sum(1 for entry in kept if entry)
+        kept = [entry for key in memory if (entry := memory.get(key))]
+        assert len(kept) == len(memory)
+        assert memory.bytes == sum(len(entry.body) + 512 for entry in kept)
 
     def _check_holders(self, tasks: list[Any]) -> None:
         held = [t for w in self.core.roster.workers.values() for t in w.tasks.values()]

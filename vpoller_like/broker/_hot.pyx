@@ -5,9 +5,9 @@
 Each class here does what the class of the same name does that is written in Python, to the letter;
 read that one for the what and the why. See ``compiled.py``. The parts in ``hot`` are named as the
 Python files are, but for those that read and write texts (``plain``, ``answers``, ``tasks``,
-``told``); here is what they share. What is different is how it is kept: times and counts are C's numbers, and a
-line of waiting tasks, or of workers, is a chain that goes through the tasks, or the workers,
-themselves.
+``told``); here is what they share. What is different is how it is kept: times and counts are C's
+numbers, a line of waiting tasks, or of workers, is a chain that goes through the tasks, or the
+workers, themselves, and a remembered reply is a record in C's memory.
 """
 
 cimport cython

@@ -65,6 +65,7 @@ class Inbox(ABC):
                 return
             found = read(message.frames, message.truncated, *limits)
             if isinstance(found, Request) and not asks_users:
+                # Nearly all, in as few steps as it can be.
                 requests.append(found)
             else:
                 parts = found if isinstance(found, list) else [found]
@@ -76,8 +77,10 @@ class Inbox(ABC):
 
     def _usual(self, part: Request | Reply, user: str, asks_users: bool) -> Request | None:
         """Return a request that is right, and like others of ``user``'s that were let in before."""
-        if not isinstance(part, Request) or not asks_users:
-            return part if isinstance(part, Request) else None
+        if not isinstance(part, Request):
+            return None
+        if not asks_users:
+            return part
         principal = self._let_in.get((user, part.head.method))
         if principal is None:
             return None

@@ -6,12 +6,6 @@ cdef enum:
     HEADS = 64
 
 
-cdef struct Utf8:
-    # NULL for none at all.
-    const char *start
-    Py_ssize_t size
-
-
 @cython.final
 @cython.no_gc
 @cython.freelist(64)
@@ -23,7 +17,7 @@ cdef class Pack:
 
     cdef unsigned char *_start
     cdef Py_ssize_t _size, _room
-    cdef readonly Py_ssize_t count
+    cdef Py_ssize_t count
     # Of the part that is open: where it begins, its tasks, and the bytes of their bodies.
     cdef Py_ssize_t _opened, _open_count, _open_bytes
     # Of those that are closed: where each begins and ends, and its tasks.
@@ -31,9 +25,6 @@ cdef class Pack:
 
     def __dealloc__(self):
         PyMem_Free(self._start)
-
-    def __len__(self):
-        return self.count
 
     cdef int add(
         self,
@@ -46,7 +37,7 @@ cdef class Pack:
         bytes mark,
         bytes body,
     ) except -1:
-        cdef Utf8[4] texts
+        cdef Text[4] texts
         cdef Py_ssize_t index, size = HEADS
         cdef unsigned char *at
         take_text(&texts[0], method)
@@ -148,14 +139,14 @@ cdef class Pack:
         return [item for frame in self.frames(0) for item in _read_tasks(frame).items]
 
 
-cdef int take_text(Utf8 *text, str value) except -1:
+cdef int take_text(Text *text, str value) except -1:
     text.start, text.size = NULL, 0
     if value is not None:
-        text.start = PyUnicode_AsUTF8AndSize(value, &text.size)
+        text.start = <const unsigned char *>PyUnicode_AsUTF8AndSize(value, &text.size)
     return 0
 
 
-cdef unsigned char *write_text(unsigned char *at, const Utf8 *text) noexcept:
+cdef unsigned char *write_text(unsigned char *at, const Text *text) noexcept:
     if text.start == NULL:
         at[0] = 0xC0
         return at + 1
